@@ -1,0 +1,2 @@
+//! A GlusterFS geo-replication session driven to a checkpoint that can be believed.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Reads files of a sharded GlusterFS volume straight from its bricks.
+#![forbid(unsafe_code)]

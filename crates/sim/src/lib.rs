@@ -1,0 +1,2 @@
+//! A simulated hypervisor and replication over real on-disk formats.
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! The command `stillpoint`.
+#![forbid(unsafe_code)]
+fn main() {}

@@ -1,0 +1,2 @@
+//! A libvirt domain's consistent point and its undoing.
+#![deny(unsafe_code)]

@@ -1,0 +1,3 @@
+//! The habits of the project.
+#![forbid(unsafe_code)]
+fn main() {}
