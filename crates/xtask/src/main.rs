@@ -1,3 +1,52 @@
-//! The habits of the project.
+//! The habits of the project: `cargo xtask demo`, `test`, `lab`, `bench`, `fuzz` and `dist`.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod bench;
+mod debian;
+mod dist;
+mod fuzz;
+mod programs;
+mod report;
+mod shell;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What people and CI run in this repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    habit: Habit,
+}
+
+#[derive(Debug, Subcommand)]
+enum Habit {
+    /// Check everything: style, lints, tests, docs, licences, packaging, fuzzers, and the whole cycle in the lab.
+    Test(test::Args),
+    /// Run the benchmarks that stand beside a peer, and print the ratios.
+    Bench(bench::Args),
+    /// Run the fuzz targets, all or one, for a while each.
+    Fuzz(fuzz::Args),
+    /// Build the release: binary, man pages, completions, in one archive under target/dist.
+    Dist(dist::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().habit {
+        Habit::Test(args) => test::run(&args),
+        Habit::Bench(args) => bench::run(&args),
+        Habit::Fuzz(args) => fuzz::run(&args),
+        Habit::Dist(args) => dist::run(&args),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Runs programs where a person can watch, and keeps what they say in a file.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::process::{Command, ExitStatus, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// What a command says goes to stdout and into this file.
+#[derive(Debug)]
+pub(crate) struct Tee {
+    log: File,
+}
+
+impl Tee {
+    /// Begins an empty log at `path`.
+    pub(crate) fn create(path: &std::path::Path) -> Result<Self> {
+        if let Some(dir) = path.parent() {
+            std::fs::create_dir_all(dir).with_context(|| format!("can't make {}", dir.display()))?;
+        }
+        Ok(Self { log: File::create(path).with_context(|| format!("can't write {}", path.display()))? })
+    }
+
+    /// A line of our own.
+    pub(crate) fn say(&mut self, line: &str) -> Result<()> {
+        self.pass(format!("{line}\n").as_bytes())
+    }
+
+    fn pass(&mut self, bytes: &[u8]) -> Result<()> {
+        self.log.write_all(bytes).context("can't write the log")?;
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(bytes).and_then(|()| stdout.flush()).context("can't write to stdout")
+    }
+
+    /// Runs `command` to its end, without input.
+    pub(crate) fn status(&mut self, command: &mut Command) -> Result<ExitStatus> {
+        self.say(&format!("$ {}", line_of(command)))?;
+        let (mut from, into) = io::pipe().context("no pipe")?;
+        command.stdin(Stdio::null()).stdout(into.try_clone()?).stderr(into);
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("{} can't be started", command.get_program().to_string_lossy()))?;
+        // The command holds the writing ends; without this the reading below would never end.
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut buf = [0; 8192];
+        loop {
+            match from.read(&mut buf) {
+                Ok(0) => break,
+                Ok(n) => self.pass(&buf[..n])?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error).context("can't read what the command says"),
+            }
+        }
+        child.wait().context("can't wait for the command")
+    }
+
+    /// Runs `command`; anything but success is an error.
+    pub(crate) fn run(&mut self, command: &mut Command) -> Result<()> {
+        let status = self.status(command)?;
+        if !status.success() {
+            bail!("`{}`: {status}", line_of(command));
+        }
+        Ok(())
+    }
+}
+
+/// The command as one could type it (for people; not quoted for a shell).
+fn line_of(command: &Command) -> String {
+    let mut words = vec![base_name(command)];
+    words.extend(command.get_args().map(|word| word.to_string_lossy().into_owned()));
+    words.join(" ")
+}
+
+fn base_name(command: &Command) -> String {
+    let program = std::path::Path::new(command.get_program());
+    program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned()
+}
