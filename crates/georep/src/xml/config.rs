@@ -1,0 +1,24 @@
+//! `gluster volume geo-replication P S config --xml`, and the message of a command that did something.
+
+use std::collections::BTreeMap;
+
+use roxmltree::Node;
+
+use super::{MAX_ITEMS, child, child_text};
+use crate::cli::AnswerProblem;
+
+/// Every option of a session: one element each, `-` in its name replaced by `_`. Given back with `-`.
+pub(crate) fn config(root: Node<'_, '_>) -> Result<BTreeMap<String, String>, AnswerProblem> {
+    let report = child(root, "geoRep").ok_or(AnswerProblem::Missing("geoRep"))?;
+    let config = child(report, "config").ok_or(AnswerProblem::Missing("config"))?;
+    let options = config.children().filter(Node::is_element).take(MAX_ITEMS);
+    Ok(options
+        .map(|o| (o.tag_name().name().replace('_', "-"), o.text().unwrap_or("").trim().to_owned()))
+        .collect())
+}
+
+/// What a command that did something says of it.
+pub(crate) fn message(root: Node<'_, '_>) -> Result<String, AnswerProblem> {
+    let report = child(root, "geoRep").ok_or(AnswerProblem::Missing("geoRep"))?;
+    child_text(report, "message").map(str::to_owned).ok_or(AnswerProblem::Missing("message"))
+}
