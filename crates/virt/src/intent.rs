@@ -1,0 +1,165 @@
+//! What a journal says that was meant and done.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::journal::{Instance, IntendedDisk, Step, StepKind};
+use crate::{DomainId, Tag};
+
+/// What the journal says of one still point of one domain: the names, and how far it got.
+///
+/// It is never believed against the domain's own XML; it says what is ours, and what may have begun.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// The domain.
+    pub domain: DomainId,
+    /// The still point.
+    pub tag: Tag,
+    /// Its disks, in the order of the snapshot.
+    pub disks: Vec<DiskIntent>,
+    /// Whether freezing may have begun without a thaw known after it.
+    pub maybe_frozen: bool,
+    /// Whether freezing is known to have succeeded without a thaw known after it.
+    pub frozen: bool,
+    /// Whether suspension may have begun without a resume known after it.
+    pub maybe_suspended: bool,
+    /// Whether it is known that nothing of it is left.
+    pub finished: bool,
+}
+
+/// What the journal says of one disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskIntent {
+    /// The names.
+    pub disk: IntendedDisk,
+    /// How far it got.
+    pub progressed: Progressed,
+    /// Which start of the domain the last pivot was asked of.
+    pub pivot_instance: Option<Instance>,
+    /// The overlay's name on the way out, where its removal was intended or it was kept.
+    pub quarantine: Option<PathBuf>,
+}
+
+/// How far one disk got, by the journal. Ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Progressed {
+    /// Its snapshot was intended; it may exist.
+    SnapshotIntended,
+    /// Its snapshot was verified.
+    SnapshotVerified,
+    /// Its commit was intended; a job may exist.
+    CommitIntended,
+    /// Its commit was seen ready.
+    CommitReady,
+    /// Its pivot was asked for; the base may be newer than the overlay.
+    PivotRequested,
+    /// Its pivot was verified; the overlay is stale.
+    PivotVerified,
+    /// Its overlay's removal was intended.
+    RemovalIntended,
+    /// Its overlay is gone, or was renamed and kept for a person to judge.
+    Done,
+}
+
+impl Intent {
+    /// What the steps say, one intent for each still point of each domain, in the order of their first steps.
+    /// Steps of several runs may be given at once. Steps about disks that no snapshot named are ignored.
+    pub fn from_steps<'a>(steps: impl IntoIterator<Item = &'a Step>) -> Vec<Self> {
+        let mut intents: Vec<Self> = Vec::new();
+        for step in steps {
+            let found = intents.iter().position(|i| i.domain.uuid == step.domain.uuid && i.tag == step.tag);
+            let at = found.unwrap_or_else(|| {
+                intents.push(Self::begun(step.domain.clone(), step.tag.clone()));
+                intents.len() - 1
+            });
+            intents[at].apply(&step.kind);
+        }
+        intents
+    }
+
+    /// Whether anything may be left to do.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.maybe_frozen || self.maybe_suspended || (!self.finished && !self.disks.is_empty())
+    }
+
+    /// The intent about one disk.
+    #[must_use]
+    pub fn disk(&self, target: &str) -> Option<&DiskIntent> {
+        self.disks.iter().find(|disk| disk.disk.target == target)
+    }
+
+    /// An intent of which nothing is known yet.
+    #[must_use]
+    pub fn begun(domain: DomainId, tag: Tag) -> Self {
+        Self {
+            domain,
+            tag,
+            disks: Vec::new(),
+            maybe_frozen: false,
+            frozen: false,
+            maybe_suspended: false,
+            finished: false,
+        }
+    }
+
+    /// Takes one more step in.
+    pub fn apply(&mut self, kind: &StepKind) {
+        match kind {
+            StepKind::SnapshotIntended { disks } => {
+                self.finished = false;
+                self.disks = disks
+                    .iter()
+                    .map(|disk| DiskIntent {
+                        disk: disk.clone(),
+                        progressed: Progressed::SnapshotIntended,
+                        pivot_instance: None,
+                        quarantine: None,
+                    })
+                    .collect();
+            }
+            StepKind::FreezeIntended { .. } => (self.maybe_frozen, self.finished) = (true, false),
+            StepKind::Frozen { .. } => (self.maybe_frozen, self.frozen) = (true, true),
+            StepKind::Thawed { .. } => (self.maybe_frozen, self.frozen) = (false, false),
+            StepKind::SnapshotVerified => {
+                for disk in &mut self.disks {
+                    disk.progressed = disk.progressed.max(Progressed::SnapshotVerified);
+                }
+            }
+            StepKind::SnapshotAbandoned | StepKind::Undone => self.finished = true,
+            StepKind::CommitIntended { target } => {
+                // Only a commit that starts anew goes back: what an earlier pivot of this disk may have
+                // done is not undone by it.
+                self.reach(target, Progressed::CommitIntended);
+            }
+            StepKind::CommitReady { target } => self.reach(target, Progressed::CommitReady),
+            StepKind::SuspendIntended { .. } => self.maybe_suspended = true,
+            StepKind::PivotRequested { target, instance } => {
+                self.reach(target, Progressed::PivotRequested);
+                self.with(target, |disk| disk.pivot_instance = Some(instance.clone()));
+            }
+            StepKind::PivotVerified { target } => self.reach(target, Progressed::PivotVerified),
+            StepKind::Resumed => self.maybe_suspended = false,
+            StepKind::OverlayRemovalIntended { target, quarantine, .. } => {
+                self.reach(target, Progressed::RemovalIntended);
+                self.with(target, |disk| disk.quarantine = Some(quarantine.clone()));
+            }
+            StepKind::OverlayRemoved { target } => self.reach(target, Progressed::Done),
+            StepKind::OverlayKept { target, quarantine } => {
+                self.reach(target, Progressed::Done);
+                self.with(target, |disk| disk.quarantine = Some(quarantine.clone()));
+            }
+        }
+    }
+
+    fn reach(&mut self, target: &str, progressed: Progressed) {
+        self.with(target, |disk| disk.progressed = disk.progressed.max(progressed));
+    }
+
+    fn with(&mut self, target: &str, change: impl FnOnce(&mut DiskIntent)) {
+        if let Some(disk) = self.disks.iter_mut().find(|disk| disk.disk.target == target) {
+            change(disk);
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! What is written down before it is done.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{DomainId, Tag};
+
+/// Where steps are written down.
+///
+/// A step is on stable storage when `record` returns; only then does its effect begin. A step that can't be
+/// recorded is not taken.
+pub trait Journal: Sync {
+    /// Writes one step down.
+    ///
+    /// # Errors
+    /// When it is not known to be on stable storage.
+    fn record(&self, step: &Step) -> Result<(), JournalError>;
+}
+
+/// A journal could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("the journal can't be written, so nothing more is done: {0}")]
+pub struct JournalError(#[source] pub Box<dyn Error + Send + Sync>);
+
+impl JournalError {
+    /// Wraps what went wrong.
+    pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self(error.into())
+    }
+}
+
+/// A journal that keeps nothing. What dies on the way can then be recovered from the domain's XML only as far as
+/// [`Intent::from_tag`](crate::Intent::from_tag) goes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NullJournal;
+
+impl Journal for NullJournal {
+    fn record(&self, _: &Step) -> Result<(), JournalError> {
+        Ok(())
+    }
+}
+
+/// One step of one still point.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// The domain it is about.
+    pub domain: DomainId,
+    /// The still point it is about.
+    pub tag: Tag,
+    /// What is about to be done, or was verified to be done.
+    #[serde(flatten)]
+    pub kind: StepKind,
+}
+
+impl Step {
+    /// The step's name, such as `PivotRequested`, as it stands in serialised form.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.kind.name()
+    }
+}
+
+/// What is about to be done (`…Intended`, `…Requested`), or was verified to be done.
+///
+/// In the order in which a healthy run records them; those of a commit repeat for each disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step")]
+#[non_exhaustive]
+pub enum StepKind {
+    /// A snapshot of these disks will be asked for. From here on the overlays named may exist.
+    SnapshotIntended {
+        /// Every disk that takes part.
+        disks: Vec<IntendedDisk>,
+    },
+    /// The guest's file systems will be frozen. From here on the guest may be frozen.
+    FreezeIntended {
+        /// When the guard thaws at the latest, in ms from here.
+        deadline_ms: u64,
+    },
+    /// The guest's file systems are frozen.
+    Frozen {
+        /// How many.
+        file_systems: u32,
+    },
+    /// The guest is not frozen by us (any more).
+    Thawed {
+        /// How many file systems the thaw found frozen; `None` when freezing had failed.
+        file_systems: Option<u32>,
+    },
+    /// Both XMLs show every overlay: the bases are still.
+    SnapshotVerified,
+    /// The snapshot failed, and the live XML shows none of the overlays.
+    SnapshotAbandoned,
+    /// The overlay of one disk will be committed into its base. From here on a block job may run.
+    CommitIntended {
+        /// The disk.
+        target: String,
+    },
+    /// The live XML says that the commit is ready for its pivot.
+    CommitReady {
+        /// The disk.
+        target: String,
+    },
+    /// The virtual CPUs will be stopped for the pivot. From here on the guest may be suspended by us.
+    SuspendIntended {
+        /// The disk whose pivot it is for.
+        target: String,
+    },
+    /// The pivot will be asked for. From here on the base may be newer than the overlay.
+    PivotRequested {
+        /// The disk.
+        target: String,
+        /// Which start of the domain is asked.
+        instance: Instance,
+    },
+    /// Both XMLs show the base and no job: the overlay is stale from here on.
+    PivotVerified {
+        /// The disk.
+        target: String,
+    },
+    /// The guest is not suspended by us (any more).
+    Resumed,
+    /// The overlay, stale, will be renamed and then deleted. The base is on stable storage.
+    OverlayRemovalIntended {
+        /// The disk.
+        target: String,
+        /// The overlay's path.
+        overlay: PathBuf,
+        /// Its name on the way out.
+        quarantine: PathBuf,
+    },
+    /// The overlay's file is gone.
+    OverlayRemoved {
+        /// The disk.
+        target: String,
+    },
+    /// An overlay that the journal doesn't allow to be deleted was renamed and kept.
+    OverlayKept {
+        /// The disk.
+        target: String,
+        /// Where it is now.
+        quarantine: PathBuf,
+    },
+    /// Every disk is on its base, and nothing of this still point is left.
+    Undone,
+}
+
+impl StepKind {
+    /// The step's name, such as `PivotRequested`, as it stands in serialised form.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::SnapshotIntended { .. } => "SnapshotIntended",
+            Self::FreezeIntended { .. } => "FreezeIntended",
+            Self::Frozen { .. } => "Frozen",
+            Self::Thawed { .. } => "Thawed",
+            Self::SnapshotVerified => "SnapshotVerified",
+            Self::SnapshotAbandoned => "SnapshotAbandoned",
+            Self::CommitIntended { .. } => "CommitIntended",
+            Self::CommitReady { .. } => "CommitReady",
+            Self::SuspendIntended { .. } => "SuspendIntended",
+            Self::PivotRequested { .. } => "PivotRequested",
+            Self::PivotVerified { .. } => "PivotVerified",
+            Self::Resumed => "Resumed",
+            Self::OverlayRemovalIntended { .. } => "OverlayRemovalIntended",
+            Self::OverlayRemoved { .. } => "OverlayRemoved",
+            Self::OverlayKept { .. } => "OverlayKept",
+            Self::Undone => "Undone",
+        }
+    }
+}
+
+/// One disk of a snapshot that is intended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntendedDisk {
+    /// The disk's target, such as `vda`.
+    pub target: String,
+    /// The file that is the disk before the snapshot, and again after the commit.
+    pub base: PathBuf,
+    /// The base's format, as the XML has it.
+    pub base_format: String,
+    /// The file that is the disk in between.
+    pub overlay: PathBuf,
+}
+
+/// One start of a domain, told from the next.
+///
+/// A domain's number counts up with every start on one boot of the host. Both being equal means: the same QEMU.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// The number in the live XML.
+    pub id: Option<u32>,
+    /// The kernel's boot id on the machine where this ran, where it can be told.
+    pub boot: Option<String>,
+}

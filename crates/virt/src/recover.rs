@@ -1,0 +1,128 @@
+//! Finishing what was interrupted.
+
+use serde::Serialize;
+
+use crate::{
+    CommitProgress, DiskObservation, DomainId, Error, GuardSpawner, Hypervisor, Intent, Journal, Observation,
+    OverlayComparison, Tag, UndoOptions,
+};
+
+/// How to recover.
+#[derive(Clone, Copy, Default)]
+pub struct RecoverOptions<'a> {
+    /// How to commit what is left to commit.
+    pub undo: UndoOptions,
+    /// What decides an ambiguous pivot. Without it, both files are kept and an operator is asked.
+    pub comparison: Option<&'a dyn OverlayComparison>,
+}
+
+impl std::fmt::Debug for RecoverOptions<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RecoverOptions")
+            .field("undo", &self.undo)
+            .field("comparison", &self.comparison.is_some())
+            .finish()
+    }
+}
+
+/// One thing that recovery does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "action", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Action {
+    /// Thaw the guest's file systems.
+    Thaw,
+    /// Let the guest's CPUs run.
+    Resume,
+    /// Commit this disk's overlay, or attach to its commit, pivot, and see both XMLs on the base.
+    Commit {
+        /// The disk.
+        target: String,
+    },
+    /// Wait for this disk's pivot or ending.
+    Wait {
+        /// The disk.
+        target: String,
+    },
+    /// Define the domain with this disk on its base.
+    Redefine {
+        /// The disk.
+        target: String,
+    },
+    /// Compare this disk's overlay with its base.
+    Compare {
+        /// The disk.
+        target: String,
+    },
+    /// Remove this disk's overlay, whose data is in the base.
+    RemoveOverlay {
+        /// The disk.
+        target: String,
+    },
+    /// Rename this disk's overlay, of which the journal doesn't say that its data is in the base, and keep it.
+    KeepOverlay {
+        /// The disk.
+        target: String,
+    },
+}
+
+/// Something that recovery can't settle: an operator must.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// The disk, by target; `None` when it is about the whole domain.
+    pub target: Option<String>,
+    /// What is so.
+    pub what: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// What recovery did and left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Recovery {
+    /// The domain.
+    pub domain: DomainId,
+    /// The still point.
+    pub tag: Tag,
+    /// What was seen first.
+    pub found: Vec<DiskObservation>,
+    /// What was done, in order.
+    pub actions: Vec<Action>,
+    /// What an operator must settle. Empty: nothing is left of the still point.
+    pub problems: Vec<Problem>,
+}
+
+impl Recovery {
+    /// Whether nothing is left of the still point.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+impl Action {
+    /// What to do next about what was seen, or `None` when there is nothing that can be done. For a dry run.
+    #[must_use]
+    pub fn next(observation: &Observation) -> Option<Self> {
+        let _ = observation;
+        None
+    }
+}
+
+/// Finishes what the intent began: observes, does one thing, observes again, until nothing of the still point is left or
+/// only an operator can go on.
+///
+/// # Errors
+/// When something failed on the way; running it again goes on. What an operator must settle is no error, but in
+/// [`Recovery::problems`].
+pub fn recover(
+    hypervisor: &dyn Hypervisor,
+    intent: &Intent,
+    options: &RecoverOptions<'_>,
+    journal: &dyn Journal,
+    guard: &dyn GuardSpawner,
+    progress: &mut dyn FnMut(CommitProgress),
+) -> Result<Recovery, Error> {
+    let _ = (hypervisor, intent, options, journal, guard, progress);
+    Err(Error::BackendMissing)
+}
