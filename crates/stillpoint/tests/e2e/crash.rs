@@ -1,0 +1,74 @@
+//! SIGKILL at any step, and what is true afterwards.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::stage::Stage;
+
+const SIGKILL: i32 = 9;
+
+/// Runs until the journal's record `step` is on disk, and dies there.
+fn die_after(stage: &Stage, step: &str) -> Result<()> {
+    let output = stage.run_command().env("STILLPOINT_CRASH_AFTER_STEP", step).output()?;
+    if output.status.signal() != Some(SIGKILL) {
+        bail!(
+            "it did not die after {step}, but ended with {}: {}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(())
+}
+
+fn recovered(stage: &Stage) -> Result<()> {
+    stage.recover()?.expect(0)?;
+    stage.ensure_no_overlay()?;
+    stage.ensure_stopped()?;
+    stage.ensure_guest_writes()?;
+    // Once more finds nothing to do.
+    stage.recover()?.expect(0)?;
+    Ok(())
+}
+
+pub(crate) fn frozen(stage: &Stage) -> Result<()> {
+    die_after(stage, "virt.frozen")?;
+    // By itself: nobody recovers yet.
+    stage.ensure_guest_writes_within(Duration::from_secs(5))?;
+    recovered(stage)
+}
+
+pub(crate) fn every_step(stage: &Stage) -> Result<()> {
+    stage.proven_run()?;
+    let names: Vec<String> = stage.newest_journal()?.iter().map(|record| record.entry.name()).collect();
+    let last = names.len();
+    ensure!(last > 10, "a run records {last} steps: {names:?}");
+    let mut passed = 0;
+    let mut failed = Vec::new();
+    // The last record says that nothing is left to do.
+    for (place, name) in names.iter().enumerate().take(last - 1) {
+        let step = (place + 1).to_string();
+        let began = std::time::Instant::now();
+        let outcome = die_after(stage, &step)
+            .and_then(|()| stage.ensure_guest_writes_within(Duration::from_secs(15)).context("before recovery"))
+            .and_then(|()| recovered(stage));
+        match outcome {
+            Ok(()) => {
+                passed += 1;
+                eprintln!("crash after {step} {name}: recovered, {:.1} s", began.elapsed().as_secs_f64());
+            }
+            Err(error) => {
+                eprintln!("crash after {step} {name}: {error:#}");
+                failed.push(format!("{step} {name}: {error:#}"));
+                // What is left would fail all that follows.
+                break;
+            }
+        }
+    }
+    eprintln!("matrix crash-real: tried {}, passed {passed}", passed + failed.len());
+    ensure!(failed.is_empty(), "{}", failed.join("\n"));
+    // And a run after all of them is proven.
+    stage.proven_run().map(|_| ())
+}

@@ -1,0 +1,143 @@
+//! Runs that go well, and runs that the world interrupts.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use stillpoint_lab::SiteName;
+
+use crate::stage::{Ended, Stage, finish};
+
+pub(crate) fn healthy(stage: &Stage) -> Result<()> {
+    let report = stage.proven_run()?;
+    eprintln!("durations: {}", report["durations"]);
+    let point = &report["domains"][0]["point"];
+    eprintln!("point: {point}");
+    // The lab's guest has an agent.
+    ensure!(point["frozen_ms"].as_f64() > Some(0.0), "the guest was not frozen: {point}");
+    ensure!(report["domains"][0]["undone"] == true, "{report:#}");
+    ensure!(report["verdict"]["gluster_says_complete"] == true, "{report:#}");
+    stage.ensure_no_overlay()?;
+    stage.ensure_stopped()?;
+    stage.ensure_guest_writes()
+}
+
+/// Exports the disk from the secondary's bricks, paused right after the proof, and lets e2fsck and the guest's own
+/// checksums judge it.
+pub(crate) fn far_side_is_whole(stage: &Stage) -> Result<()> {
+    stage.proven_run()?;
+    let paths = stage.guest().volume_paths();
+    let mut raws = Vec::new();
+    for (place, path) in paths.iter().enumerate() {
+        let qcow2 = stage.scratch.path().join(format!("far-{place}.qcow2"));
+        let raw = stage.scratch.path().join(format!("far-{place}.raw"));
+        let mut export = stage.stillpoint();
+        export.args(["export", "--output", "json", "--volume"]).arg(stage.volume_spec(SiteName::B)).arg(path).arg(&qcow2);
+        finish(&mut export)?.expect(0)?;
+        let convert = Command::new("qemu-img").args(["convert", "-O", "raw"]).arg(&qcow2).arg(&raw).output()?;
+        ensure!(convert.status.success(), "{}", String::from_utf8_lossy(&convert.stderr));
+        std::fs::remove_file(&qcow2)?;
+        raws.push(raw);
+    }
+    let keep = stage.lab.config().guest.as_ref().context("no guest")?.keep_files;
+    let check = stillpoint_lab::check_guest_disks(&raws, keep)?;
+    for raw in raws {
+        std::fs::remove_file(raw)?;
+    }
+    ensure!(check.is_whole(), "{check:#?}");
+    ensure!(check.disks.iter().all(|disk| disk.good > 0), "nothing was checked: {check:#?}");
+    // The point was taken frozen: nothing is left in the journal.
+    ensure!(check.disks.iter().all(|disk| !disk.journal_replayed), "{check:#?}");
+    Ok(())
+}
+
+pub(crate) fn second_run_is_locked_out(stage: &Stage) -> Result<()> {
+    let ended = stage.run_paused_after("georep.checkpoint-intended", || {
+        let second = finish(&mut stage.run_command())?;
+        ensure!(second.code == Some(5), "the second run was not locked out: {second:#?}");
+        Ok(())
+    })?;
+    ended.proven()?;
+    stage.ensure_no_overlay()
+}
+
+pub(crate) fn cut_link(stage: &Stage) -> Result<()> {
+    stage.ensure_guest_writes()?;
+    let faults = stage.lab.faults();
+    let limit = Duration::from_secs(60);
+    let began = Instant::now();
+    let mut command = stage.run_command();
+    command.args(["--deadline", "60s"]);
+    command.env("STILLPOINT_PAUSE_AFTER_STEP", "georep.start-intended");
+    let ended = paused_then(command, || Ok(faults.cut_link()?), || {
+        // The guest neither stops nor waits while replication waits for the far side.
+        stage.ensure_guest_writes()
+    });
+    faults.mend_link()?;
+    let ended = ended?;
+    let took = began.elapsed();
+    // Committing comes on top of the limit.
+    ensure!(took < limit + Duration::from_secs(90), "it took {took:?}");
+    ensure!(matches!(ended.code, Some(1 | 4)), "a cut link was not noticed: {ended:#?}");
+    ensure!(
+        ended.stderr.contains("siteB") || ended.report.as_ref().is_some_and(|report| report.to_string().contains("siteB")),
+        "the error does not say which side was not reached: {ended:#?}"
+    );
+    stage.ensure_guest_writes()?;
+    if ended.code == Some(4) {
+        stage.recover()?.expect(0)?;
+    }
+    stage.ensure_no_overlay()?;
+    stage.ensure_stopped()?;
+    // And once the link is back, so is the proof.
+    stage.proven_run().map(|_| ())
+}
+
+/// Runs a command that stops itself; calls `first` while it is stopped, lets it go on, calls `then`.
+fn paused_then(
+    mut command: Command,
+    first: impl FnOnce() -> Result<()>,
+    then: impl FnOnce() -> Result<()>,
+) -> Result<Ended> {
+    let began = Instant::now();
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let stat = format!("/proc/{}/stat", child.id());
+    while !std::fs::read_to_string(&stat)?.contains(") T ") {
+        if let Some(status) = child.try_wait()? {
+            anyhow::bail!("it ended before its pause: {status}: {:#?}", Ended::from(child.wait_with_output()?, began.elapsed()));
+        }
+        ensure!(began.elapsed() < Duration::from_secs(120), "it did not come to its pause");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let done = first();
+    Command::new("kill").args(["-CONT", &child.id().to_string()]).status()?;
+    let done = done.and_then(|()| then());
+    let ended = Ended::from(child.wait_with_output()?, began.elapsed());
+    done.with_context(|| format!("{ended:#?}"))?;
+    Ok(ended)
+}
+
+pub(crate) fn interrupted(stage: &Stage) -> Result<()> {
+    let began = Instant::now();
+    let mut child = stage.run_command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    while !stage.newest_journal().is_ok_and(|records| {
+        records.iter().any(|record| record.entry.name() == "georep.started")
+            && !records.iter().any(|record| record.entry.name() == "run.ended")
+    }) {
+        ensure!(began.elapsed() < Duration::from_secs(120), "replication was not started");
+        ensure!(child.try_wait()?.is_none(), "it ended before it was interrupted");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status()?;
+    let ended = Ended::from(child.wait_with_output()?, began.elapsed());
+    ended.expect(1)?;
+    stage.ensure_no_overlay()?;
+    stage.ensure_stopped()?;
+    stage.ensure_guest_writes()
+}
+
+pub(crate) fn guest_checks_itself(stage: &Stage) -> Result<()> {
+    let checks = stage.guest().restart_and_verify(Duration::from_secs(120))?;
+    ensure!(!checks.is_empty() && checks.iter().all(|check| check.ok), "{checks:?}");
+    Ok(())
+}
