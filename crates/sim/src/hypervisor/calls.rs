@@ -1,0 +1,463 @@
+//! One process's connection to a simulated machine.
+
+use std::panic;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use stillpoint_virt::domain::Domain;
+use stillpoint_virt::{
+    Backend, BlockJob, CallError, CallErrorKind as Kind, CommitSpec, DomainId, DomainState, Hypervisor,
+    PauseReason, Versions, Which,
+};
+
+use super::domain::{Drive, Guest, Job, Phase, SimAgent};
+use super::faults::{Call, Failure};
+use super::{SimHost, World, overlay, xml};
+
+/// One process's connection. Clones are the same process.
+#[derive(Debug, Clone)]
+pub struct SimHypervisor {
+    host: SimHost,
+    process: Arc<Process>,
+}
+
+#[derive(Debug, Default)]
+struct Process {
+    dead: AtomicBool,
+    calls: AtomicU64,
+    /// The call at which it dies, counted from 1; 0 for never.
+    dies_at: AtomicU64,
+    dies_after: AtomicBool,
+    panics: AtomicBool,
+}
+
+/// How a process dies at a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Crash {
+    /// Before the call has its effect.
+    Before,
+    /// When the call has had its effect, before the answer.
+    After,
+}
+
+/// What a process that dies by unwinding panics with.
+#[derive(Debug, Clone, Copy)]
+pub struct SimCrash;
+
+impl SimHypervisor {
+    pub(super) fn new(host: SimHost) -> Self {
+        Self { host, process: Arc::default() }
+    }
+
+    /// Lets the process die at its `n`th call from now (from 1 on): that call and all later ones fail, and, from
+    /// there on, have no effect.
+    pub fn crash_at(&self, n: u64, crash: Crash) {
+        let at = self.process.calls.load(Ordering::SeqCst) + n;
+        self.process.dies_at.store(at, Ordering::SeqCst);
+        self.process.dies_after.store(crash == Crash::After, Ordering::SeqCst);
+    }
+
+    /// Makes the death that [`crash_at`](Self::crash_at) sets a panic with [`SimCrash`], so that nothing after it
+    /// runs but destructors.
+    pub fn crash_by_unwinding(&self) {
+        self.process.panics.store(true, Ordering::SeqCst);
+    }
+
+    /// Kills the process: none of its calls has any effect from here on.
+    pub fn kill(&self) {
+        self.process.dead.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the process is dead.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.process.dead.load(Ordering::SeqCst)
+    }
+
+    /// How many calls it has made.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.process.calls.load(Ordering::SeqCst)
+    }
+
+    fn call<T>(
+        &self,
+        call: Call,
+        name: &'static str,
+        effect: impl FnOnce(&mut World) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        let gone = || CallError::new(name, None, Kind::Connection, "this process was killed");
+        if self.is_dead() {
+            return Err(gone());
+        }
+        let number = self.process.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        let dies = self.process.dies_at.load(Ordering::SeqCst) == number;
+        let dies_after = self.process.dies_after.load(Ordering::SeqCst);
+        if dies && !dies_after {
+            return Err(self.die(gone()));
+        }
+        let done = {
+            let mut world = self.host.world();
+            let injected =
+                world.injections.iter_mut().find(|injection| injection.call == call && injection.left > 0);
+            let failure = injected.map(|injection| {
+                injection.left -= 1;
+                injection.failure.clone()
+            });
+            match failure {
+                Some(failure @ Failure::Refused(_)) => Err(failure.error(name)),
+                Some(failure @ Failure::AnswerLost(_)) => {
+                    effect(&mut world).and_then(|_| Err(failure.error(name)))
+                }
+                None => effect(&mut world),
+            }
+        };
+        if dies {
+            return Err(self.die(gone()));
+        }
+        done
+    }
+
+    fn die(&self, error: CallError) -> CallError {
+        self.kill();
+        if self.process.panics.load(Ordering::SeqCst) {
+            panic::panic_any(SimCrash);
+        }
+        error
+    }
+
+    fn on<T>(
+        &self,
+        call: Call,
+        name: &'static str,
+        domain: &DomainId,
+        effect: impl FnOnce(&mut Guest) -> Result<T, (Kind, String)>,
+    ) -> Result<T, CallError> {
+        self.call(call, name, |world| {
+            let error =
+                |(kind, message): (Kind, String)| CallError::new(name, Some(&domain.name), kind, message);
+            let guest = world.guest(domain).ok_or_else(|| {
+                error((Kind::NoDomain, "Domain not found: no domain with that UUID".into()))
+            })?;
+            effect(guest).map_err(error)
+        })
+    }
+
+    fn agent(
+        &self,
+        call: Call,
+        name: &'static str,
+        domain: &DomainId,
+        effect: impl FnOnce(&mut Guest, u32) -> u32,
+    ) -> Result<u32, CallError> {
+        self.on(call, name, domain, |guest| {
+            active(guest)?;
+            match guest.agent {
+                SimAgent::Absent => {
+                    Err((Kind::AgentUnavailable, "QEMU guest agent is not configured".into()))
+                }
+                SimAgent::Disconnected => {
+                    Err((Kind::AgentUnavailable, "QEMU guest agent is not connected".into()))
+                }
+                SimAgent::Hangs => {
+                    assert!(
+                        guest.agent_timeout,
+                        "the guest agent was called without a time-out: it hangs for ever"
+                    );
+                    Err((Kind::AgentTimeout, "guest agent command timed out".into()))
+                }
+                SimAgent::Answers { .. } if !guest.runs() => {
+                    Err((Kind::AgentTimeout, "guest agent command timed out: the domain is paused".into()))
+                }
+                SimAgent::Answers { file_systems } => Ok(effect(guest, file_systems)),
+            }
+        })
+    }
+}
+
+fn active(guest: &Guest) -> Result<(), (Kind, String)> {
+    let off = || (Kind::NotInState, "Requested operation is not valid: domain is not running".into());
+    if guest.state.is_active() { Ok(()) } else { Err(off()) }
+}
+
+fn drive<'a>(guest: &'a mut Guest, target: &str) -> Result<&'a mut Drive, (Kind, String)> {
+    active(guest)?;
+    guest.disk(target).ok_or_else(|| (Kind::Other, format!("invalid argument: no disk {target}")))
+}
+
+impl Hypervisor for SimHypervisor {
+    fn backend(&self) -> Backend {
+        Backend::Simulated
+    }
+
+    fn uri(&self) -> &str {
+        "sim:///"
+    }
+
+    fn versions(&self) -> Result<Versions, CallError> {
+        self.call(Call::Versions, "version", |world| Ok(world.versions))
+    }
+
+    fn domains(&self) -> Result<Vec<DomainId>, CallError> {
+        self.call(Call::Domains, "list", |world| {
+            Ok(world.guests.iter().map(|guest| guest.id.clone()).collect())
+        })
+    }
+
+    fn find(&self, name_or_uuid: &str) -> Result<DomainId, CallError> {
+        let domains = self.domains()?;
+        let found = domains.iter().find(|domain| domain.name == name_or_uuid);
+        let found = found.or_else(|| domains.iter().find(|domain| domain.uuid.to_string() == name_or_uuid));
+        found
+            .cloned()
+            .ok_or_else(|| CallError::new("list", Some(name_or_uuid), Kind::NoDomain, "Domain not found"))
+    }
+
+    fn state(&self, domain: &DomainId) -> Result<DomainState, CallError> {
+        self.on(Call::State, "domstate", domain, |guest| Ok(guest.state))
+    }
+
+    fn is_persistent(&self, domain: &DomainId) -> Result<bool, CallError> {
+        self.on(Call::Persistent, "dominfo", domain, |guest| Ok(guest.persistent))
+    }
+
+    fn xml(&self, domain: &DomainId, which: Which) -> Result<String, CallError> {
+        self.call(Call::Xml, "dumpxml", |world| {
+            let behaviour = world.behaviour.clone();
+            let model = world.security_model.clone();
+            let Some(guest) = world.guest(domain) else {
+                return Err(CallError::new(
+                    "dumpxml",
+                    Some(&domain.name),
+                    Kind::NoDomain,
+                    "Domain not found",
+                ));
+            };
+            if which == Which::Live {
+                for disk in &mut guest.disks {
+                    if disk.advance(behaviour.never_ready, behaviour.job_fails) {
+                        disk.pivot(!behaviour.definition_lags);
+                    }
+                }
+            }
+            Ok(xml::domain(guest, which, model.as_deref()))
+        })
+    }
+
+    fn set_agent_timeout(&self, domain: &DomainId, _: Duration) -> Result<(), CallError> {
+        self.on(Call::AgentTimeout, "guest-agent-timeout", domain, |guest| {
+            active(guest)?;
+            guest.agent_timeout = true;
+            Ok(())
+        })
+    }
+
+    fn freeze(&self, domain: &DomainId) -> Result<u32, CallError> {
+        self.agent(Call::Freeze, "domfsfreeze", domain, |guest, count| {
+            guest.frozen = count;
+            count
+        })
+    }
+
+    fn thaw(&self, domain: &DomainId) -> Result<u32, CallError> {
+        self.agent(Call::Thaw, "domfsthaw", domain, |guest, _| std::mem::take(&mut guest.frozen))
+    }
+
+    fn snapshot(&self, domain: &DomainId, xml: &str) -> Result<(), CallError> {
+        let wanted = wanted(xml)
+            .map_err(|message| CallError::new("snapshot-create", Some(&domain.name), Kind::Other, message))?;
+        self.call(Call::Snapshot, "snapshot-create", |world| {
+            let define = !world.behaviour.snapshot_skips_definition;
+            let failed =
+                |kind, message: String| CallError::new("snapshot-create", Some(&domain.name), kind, message);
+            let guest =
+                world.guest(domain).ok_or_else(|| failed(Kind::NoDomain, "Domain not found".into()))?;
+            active(guest).map_err(|(kind, message)| failed(kind, message))?;
+            if let Some(disk) = guest.disks.iter().find(|disk| !wanted.iter().any(|w| w.0 == disk.target)) {
+                let message = format!("the simulation wants every disk listed, {} is not", disk.target);
+                return Err(failed(Kind::Unsupported, message));
+            }
+            let mut made: Vec<PathBuf> = Vec::new();
+            for (target, overlay) in wanted.iter().filter_map(|(t, o)| o.as_ref().map(|o| (t, o))) {
+                let result = guest
+                    .disk(target)
+                    .ok_or_else(|| failed(Kind::Other, format!("no disk {target}")))
+                    .and_then(|disk| match (&disk.job, disk.layers.first()) {
+                        (None, Some(top)) => {
+                            overlay::create(overlay, &top.path, &top.format).map_err(|error| {
+                                let message = format!("external snapshot file for disk {target}: {error}");
+                                failed(Kind::Exists, message)
+                            })
+                        }
+                        _ => Err(failed(Kind::NotInState, format!("disk {target} has an active block job"))),
+                    });
+                if let Err(error) = result {
+                    for path in made {
+                        let _ = std::fs::remove_file(path);
+                    }
+                    return Err(error);
+                }
+                made.push(overlay.clone());
+            }
+            for (target, overlay) in wanted.iter().filter_map(|(t, o)| o.as_ref().map(|o| (t, o))) {
+                if let Some(disk) = guest.disk(target) {
+                    disk.push(overlay.clone(), define);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn commit(&self, domain: &DomainId, spec: &CommitSpec) -> Result<(), CallError> {
+        let polls = self.host.world().behaviour.polls_until_ready;
+        self.on(Call::Commit, "blockcommit", domain, |guest| {
+            let disk = drive(guest, &spec.target)?;
+            if disk.job.is_some() {
+                return Err((
+                    Kind::NotInState,
+                    format!("disk '{}' already in active block job", spec.target),
+                ));
+            }
+            let at = |path| disk.layers.iter().position(|layer| &layer.path == path);
+            match (at(&spec.top), at(&spec.base)) {
+                (Some(0), Some(base)) if base > 0 => {
+                    let end = disk
+                        .layers
+                        .first()
+                        .map_or(0, |top| top.writes.iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>());
+                    disk.job = Some(Job { base, phase: Phase::Copying(polls), end });
+                    Ok(())
+                }
+                _ => Err((Kind::Other, "invalid argument: top or base not found in the chain".into())),
+            }
+        })
+    }
+
+    fn block_job(&self, domain: &DomainId, target: &str) -> Result<Option<BlockJob>, CallError> {
+        self.on(Call::BlockJob, "blockjob", domain, |guest| {
+            Ok(drive(guest, target)?.job.as_ref().map(|job| match job.phase {
+                Phase::Copying(left) => BlockJob { current: job.end / (u64::from(left) + 2), end: job.end },
+                _ => BlockJob { current: job.end, end: job.end },
+            }))
+        })
+    }
+
+    fn pivot(&self, domain: &DomainId, target: &str) -> Result<(), CallError> {
+        let behaviour = self.host.world().behaviour.clone();
+        self.on(Call::Pivot, "blockjob", domain, |guest| {
+            let disk = drive(guest, target)?;
+            match disk.job.as_mut() {
+                None => return Err((Kind::NotInState, format!("no current block job on {target}"))),
+                Some(Job { phase: Phase::Copying(_), .. }) => {
+                    let message = format!("block copy still active: disk '{target}' not ready for pivot yet");
+                    return Err((Kind::NotReady, message));
+                }
+                Some(Job { phase: Phase::Pivoting(_), .. }) => {
+                    let message = format!("disk '{target}' is still being ended");
+                    return Err((Kind::NotInState, message));
+                }
+                Some(_) if behaviour.pivot_kills => {}
+                Some(job) if behaviour.polls_until_pivoted > 0 => {
+                    job.phase = Phase::Pivoting(behaviour.polls_until_pivoted - 1);
+                    return Ok(());
+                }
+                Some(_) => {
+                    disk.pivot(!behaviour.definition_lags);
+                    return Ok(());
+                }
+            }
+            guest.power_off();
+            Err((Kind::Other, "internal error: QEMU exited during the pivot".into()))
+        })
+    }
+
+    fn cancel_job(&self, domain: &DomainId, target: &str) -> Result<(), CallError> {
+        self.on(Call::CancelJob, "blockjob", domain, |guest| {
+            let gone = drive(guest, target)?.job.take();
+            gone.map(drop).ok_or_else(|| (Kind::NotInState, format!("no current block job on {target}")))
+        })
+    }
+
+    fn suspend(&self, domain: &DomainId) -> Result<(), CallError> {
+        self.on(Call::Suspend, "suspend", domain, |guest| {
+            active(guest)?;
+            guest.state = DomainState::Paused(PauseReason::User);
+            Ok(())
+        })
+    }
+
+    fn resume(&self, domain: &DomainId) -> Result<(), CallError> {
+        self.on(Call::Resume, "resume", domain, |guest| {
+            active(guest)?;
+            if guest.runs() {
+                return Err((Kind::NotInState, "domain is already running".into()));
+            }
+            guest.state = DomainState::Running;
+            Ok(())
+        })
+    }
+
+    fn define(&self, xml: &str) -> Result<(), CallError> {
+        let failed = |kind, message: String| CallError::new("define", None, kind, message);
+        let new = Domain::parse(xml).map_err(|error| failed(Kind::Other, error.to_string()))?;
+        self.call(Call::Define, "define", |world| {
+            let id = DomainId { uuid: new.uuid, name: new.name.clone() };
+            let guest = world
+                .guest(&id)
+                .ok_or_else(|| failed(Kind::Unsupported, "the simulation defines only what it has".into()))?;
+            for disk in &new.disks {
+                if let (Some(drive), Some(path)) = (guest.disk(&disk.target), disk.source.file()) {
+                    let known = drive.layers.iter().find(|layer| layer.path == path).cloned();
+                    drive.define(known, path, disk.format.as_deref().unwrap_or("raw"));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn set_metadata(&self, domain: &DomainId, namespace: &str, xml: Option<&str>) -> Result<(), CallError> {
+        self.on(Call::Metadata, "metadata", domain, |guest| {
+            guest.metadata.retain(|(found, _)| found != namespace);
+            guest.metadata.extend(xml.map(|xml| (namespace.to_owned(), xml.to_owned())));
+            Ok(())
+        })
+    }
+
+    fn metadata(&self, domain: &DomainId, namespace: &str) -> Result<Option<String>, CallError> {
+        self.on(Call::Metadata, "metadata", domain, |guest| {
+            Ok(guest.metadata.iter().find(|(found, _)| found == namespace).map(|(_, xml)| xml.clone()))
+        })
+    }
+
+    fn snapshot_count(&self, domain: &DomainId) -> Result<u32, CallError> {
+        self.on(Call::Counts, "snapshot-list", domain, |guest| Ok(guest.snapshots))
+    }
+
+    fn checkpoint_count(&self, domain: &DomainId) -> Result<u32, CallError> {
+        self.on(Call::Counts, "checkpoint-list", domain, |guest| Ok(guest.checkpoints))
+    }
+}
+
+/// The disks of a `<domainsnapshot>`: target, and the overlay where it takes part.
+fn wanted(xml: &str) -> Result<Vec<(String, Option<PathBuf>)>, String> {
+    let document = roxmltree::Document::parse(xml).map_err(|error| error.to_string())?;
+    document
+        .descendants()
+        .filter(|node| node.has_tag_name("disk"))
+        .map(|disk| {
+            let target = disk.attribute("name").ok_or("a disk without a name")?;
+            let source = disk.children().find(|node| node.has_tag_name("source"));
+            match disk.attribute("snapshot") {
+                Some("no") => Ok((target.to_owned(), None)),
+                Some("external") => {
+                    let path =
+                        source.and_then(|source| source.attribute("file")).ok_or("no overlay named")?;
+                    Ok((target.to_owned(), Some(path.into())))
+                }
+                other => Err(format!("the simulation makes no snapshot of the kind {other:?}")),
+            }
+        })
+        .collect()
+}

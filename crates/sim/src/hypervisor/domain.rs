@@ -1,0 +1,379 @@
+//! Domains, their disks and what their guests do.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use stillpoint_virt::{DomainId, DomainState};
+
+/// A domain to be added to a [`SimHost`](super::SimHost).
+#[derive(Debug, Clone)]
+pub struct SimDomain {
+    pub(super) name: String,
+    disks: Vec<SimDisk>,
+    agent: SimAgent,
+    persistent: bool,
+    running: bool,
+    snapshots: u32,
+    checkpoints: u32,
+}
+
+/// A disk of a domain to be added.
+#[derive(Debug, Clone)]
+pub struct SimDisk {
+    target: String,
+    path: PathBuf,
+    format: String,
+    below: Vec<PathBuf>,
+    device: String,
+    /// Elements without content, such as `readonly`.
+    flags: Vec<String>,
+}
+
+/// What a guest's agent does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SimAgent {
+    /// The domain has no channel for one.
+    Absent,
+    /// There is a channel, and no agent behind it.
+    Disconnected,
+    /// It answers, and the guest has this many file systems.
+    Answers {
+        /// How many it freezes and thaws.
+        file_systems: u32,
+    },
+    /// It is connected and never answers: calls fail after the time-out that was set, and a call without one would
+    /// have hung for ever (which fails the test).
+    Hangs,
+}
+
+impl SimDomain {
+    /// A running, persistent domain without disks, whose agent freezes two file systems.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            disks: Vec::new(),
+            agent: SimAgent::Answers { file_systems: 2 },
+            persistent: true,
+            running: true,
+            snapshots: 0,
+            checkpoints: 0,
+        }
+    }
+
+    /// Adds a qcow2 disk over an existing file, with the targets `vda`, `vdb`, …
+    #[must_use]
+    pub fn disk(self, path: impl Into<PathBuf>) -> Self {
+        let letter = char::from(b'a' + u8::try_from(self.disks.len() % 26).unwrap_or(0));
+        self.with(SimDisk::new(&format!("vd{letter}"), path))
+    }
+
+    /// Adds a disk.
+    #[must_use]
+    pub fn with(mut self, disk: SimDisk) -> Self {
+        self.disks.push(disk);
+        self
+    }
+
+    /// Sets what the agent does.
+    #[must_use]
+    pub fn agent(mut self, agent: SimAgent) -> Self {
+        self.agent = agent;
+        self
+    }
+
+    /// Makes it transient.
+    #[must_use]
+    pub fn transient(mut self) -> Self {
+        self.persistent = false;
+        self
+    }
+
+    /// Leaves it off.
+    #[must_use]
+    pub fn off(mut self) -> Self {
+        self.running = false;
+        self
+    }
+
+    /// Gives it snapshots and checkpoints that libvirt keeps records of.
+    #[must_use]
+    pub fn moments(mut self, snapshots: u32, checkpoints: u32) -> Self {
+        (self.snapshots, self.checkpoints) = (snapshots, checkpoints);
+        self
+    }
+}
+
+impl SimDisk {
+    /// A writable qcow2 disk over an existing file.
+    #[must_use]
+    pub fn new(target: &str, path: impl Into<PathBuf>) -> Self {
+        Self {
+            target: target.to_owned(),
+            path: path.into(),
+            format: "qcow2".into(),
+            below: Vec::new(),
+            device: "disk".into(),
+            flags: Vec::new(),
+        }
+    }
+
+    /// Sets the format.
+    #[must_use]
+    pub fn format(mut self, format: &str) -> Self {
+        self.format = format.to_owned();
+        self
+    }
+
+    /// Puts layers below it, from the top down.
+    #[must_use]
+    pub fn below(mut self, layers: impl IntoIterator<Item = PathBuf>) -> Self {
+        self.below = layers.into_iter().collect();
+        self
+    }
+
+    /// Makes it another device than `disk`.
+    #[must_use]
+    pub fn device(mut self, device: &str) -> Self {
+        self.device = device.to_owned();
+        self
+    }
+
+    /// Adds an element without content, such as `readonly`, `shareable` or `transient`.
+    #[must_use]
+    pub fn flag(mut self, name: &str) -> Self {
+        self.flags.push(name.to_owned());
+        self
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Guest {
+    pub(super) id: DomainId,
+    pub(super) instance: Option<u32>,
+    pub(super) state: DomainState,
+    pub(super) agent: SimAgent,
+    pub(super) agent_timeout: bool,
+    pub(super) frozen: u32,
+    pub(super) disks: Vec<Drive>,
+    pub(super) persistent: bool,
+    pub(super) snapshots: u32,
+    pub(super) checkpoints: u32,
+    pub(super) metadata: Vec<(String, String)>,
+    pub(super) starts: bool,
+}
+
+/// A disk of a domain.
+#[derive(Debug)]
+pub(super) struct Drive {
+    pub(super) target: String,
+    pub(super) device: String,
+    pub(super) flags: Vec<String>,
+    /// What the running guest uses, active first.
+    pub(super) layers: Vec<Layer>,
+    /// What the next start uses.
+    pub(super) defined: Layer,
+    /// Every overlay that was ever made over a layer, so that a start from a definition finds its chain.
+    known: Vec<(PathBuf, Vec<Layer>)>,
+    pub(super) job: Option<Job>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Layer {
+    pub(super) path: PathBuf,
+    pub(super) format: String,
+    /// Whether it is an overlay that a snapshot made.
+    pub(super) overlay: bool,
+    /// What the guest wrote into this overlay.
+    pub(super) writes: Vec<(u64, Vec<u8>)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// So many more polls.
+    Copying(u32),
+    Ready,
+    /// So many more polls.
+    Pivoting(u32),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Job {
+    pub(super) base: usize,
+    pub(super) phase: Phase,
+    pub(super) end: u64,
+}
+
+impl Guest {
+    pub(super) fn new(id: DomainId, domain: SimDomain) -> Self {
+        Self {
+            id,
+            instance: None,
+            state: DomainState::Off,
+            agent: domain.agent,
+            agent_timeout: false,
+            frozen: 0,
+            disks: domain.disks.into_iter().map(Drive::new).collect(),
+            persistent: domain.persistent,
+            snapshots: domain.snapshots,
+            checkpoints: domain.checkpoints,
+            metadata: Vec::new(),
+            starts: domain.running,
+        }
+    }
+
+    pub(super) fn runs(&self) -> bool {
+        self.state == DomainState::Running
+    }
+
+    pub(super) fn disk(&mut self, target: &str) -> Option<&mut Drive> {
+        self.disks.iter_mut().find(|disk| disk.target == target)
+    }
+
+    pub(super) fn start(&mut self, instance: u32) {
+        self.instance = Some(instance);
+        self.state = DomainState::Running;
+        for disk in &mut self.disks {
+            disk.layers = disk.chain_of(&disk.defined.clone());
+        }
+    }
+
+    pub(super) fn power_off(&mut self) {
+        self.instance = None;
+        self.state = DomainState::Off;
+        self.frozen = 0;
+        self.agent_timeout = false;
+        for disk in &mut self.disks {
+            disk.job = None;
+            disk.remember();
+            disk.layers = disk.chain_of(&disk.defined.clone());
+        }
+    }
+}
+
+impl Drive {
+    fn new(disk: SimDisk) -> Self {
+        let layer = |path: PathBuf, format: &str| Layer {
+            path,
+            format: format.to_owned(),
+            overlay: false,
+            writes: Vec::new(),
+        };
+        let top = layer(disk.path, &disk.format);
+        let mut layers = vec![top.clone()];
+        layers.extend(disk.below.into_iter().map(|path| layer(path, "qcow2")));
+        let known = vec![(top.path.clone(), layers.clone())];
+        Self {
+            target: disk.target,
+            device: disk.device,
+            flags: disk.flags,
+            layers,
+            defined: top,
+            known,
+            job: None,
+        }
+    }
+
+    /// Keeps the chain below the active layer, as the images' own headers would.
+    pub(super) fn remember(&mut self) {
+        for (at, layer) in self.layers.iter().enumerate() {
+            let chain = self.layers.get(at..).unwrap_or_default().to_vec();
+            match self.known.iter_mut().find(|(path, _)| *path == layer.path) {
+                Some(known) => known.1 = chain,
+                None => self.known.push((layer.path.clone(), chain)),
+            }
+        }
+    }
+
+    fn chain_of(&self, top: &Layer) -> Vec<Layer> {
+        let found = self.known.iter().find(|(path, _)| *path == top.path);
+        found.map_or_else(|| vec![top.clone()], |(_, chain)| chain.clone())
+    }
+
+    pub(super) fn push(&mut self, overlay: PathBuf, define: bool) {
+        let layer = Layer { path: overlay, format: "qcow2".into(), overlay: true, writes: Vec::new() };
+        if define && self.layers.first().is_some_and(|active| active.path == self.defined.path) {
+            self.defined = layer.clone();
+        }
+        self.layers.insert(0, layer);
+        self.remember();
+    }
+
+    pub(super) fn write(&mut self, offset: u64, bytes: &[u8]) {
+        let mirrored = self.job.as_ref().filter(|job| job.phase == Phase::Ready).map(|job| job.base);
+        let overlaid = self.layers.first().is_some_and(|top| top.overlay);
+        if !overlaid {
+            self.put(0, offset, bytes);
+            return;
+        }
+        if let Some(top) = self.layers.first_mut() {
+            top.writes.push((offset, bytes.to_vec()));
+        }
+        if let Some(base) = mirrored {
+            self.put(base, offset, bytes);
+        }
+    }
+
+    fn put(&self, layer: usize, offset: u64, bytes: &[u8]) {
+        let layer = self.layers.get(layer).expect("a disk has its layers");
+        let file = OpenOptions::new().write(true).open(&layer.path).expect("the test made the disk's file");
+        file.write_all_at(bytes, offset).expect("the disk's file can be written");
+    }
+
+    /// Takes another file as what the next start uses.
+    pub(super) fn define(&mut self, known: Option<Layer>, path: &Path, format: &str) {
+        self.remember();
+        self.defined = known.unwrap_or_else(|| Layer {
+            path: path.to_owned(),
+            format: format.to_owned(),
+            overlay: false,
+            writes: Vec::new(),
+        });
+    }
+
+    /// One look at the job: it goes on by one step. `true` when the disk was pivoted just now.
+    pub(super) fn advance(&mut self, never_ready: bool, fails: bool) -> bool {
+        let Some(job) = self.job.clone() else { return false };
+        let next = match job.phase {
+            Phase::Copying(0) if fails => {
+                self.job = None;
+                return false;
+            }
+            Phase::Copying(0) if never_ready => Phase::Copying(0),
+            Phase::Copying(0) => {
+                self.copy_down(job.base);
+                Phase::Ready
+            }
+            Phase::Copying(left) => Phase::Copying(left - 1),
+            Phase::Ready => Phase::Ready,
+            Phase::Pivoting(0) => return true,
+            Phase::Pivoting(left) => Phase::Pivoting(left - 1),
+        };
+        self.job = Some(Job { phase: next, ..job });
+        false
+    }
+
+    fn copy_down(&mut self, base: usize) {
+        for at in (0..base).rev() {
+            for (offset, bytes) in self.layers.get(at).map(|layer| layer.writes.clone()).unwrap_or_default() {
+                self.put(base, offset, &bytes);
+            }
+        }
+    }
+
+    /// The base becomes the active layer.
+    pub(super) fn pivot(&mut self, define: bool) {
+        if let Some(job) = self.job.take() {
+            self.remember();
+            let top = self.layers.first().map(|layer| layer.path.clone());
+            self.layers.drain(..job.base.min(self.layers.len() - 1));
+            if define
+                && top.is_some_and(|top| self.defined.path == top)
+                && let Some(base) = self.layers.first()
+            {
+                self.defined = base.clone();
+            }
+        }
+    }
+}
