@@ -86,14 +86,14 @@ pub enum Error {
         /// The rows as they were last seen.
         rows: String,
     },
-    /// Workers stayed Faulty for longer than the grace.
-    #[error("workers of {bricks} have been Faulty for {} s; {reason}", since.as_secs())]
+    /// Workers were Faulty, or not running at all, for longer than the grace.
+    #[error("workers of {bricks} have not run for {} s: {reason}", since.as_secs())]
     Faulty {
         /// The bricks.
         bricks: String,
         /// For how long.
         since: Duration,
-        /// What gsyncd's log says of it, or where to look.
+        /// The rows, and what gsyncd's log says.
         reason: String,
     },
     /// Active workers stood still, and restarts did not help.

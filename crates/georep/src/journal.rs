@@ -26,6 +26,15 @@ pub enum Step {
         /// The session.
         session: SessionName,
     },
+    /// An option of the session is about to be set.
+    ConfigIntended {
+        /// The session.
+        session: SessionName,
+        /// The option.
+        option: String,
+        /// Its new value.
+        value: String,
+    },
     /// A checkpoint is about to be set.
     CheckpointIntended {
         /// The session.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::cli::{AnswerError, AnswerProblem, CliError, CliErrorKind, plain_complaint};
+use crate::cli::{AnswerError, AnswerProblem, CliError, CliErrorKind, clip, plain_complaint};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Stage};
 use crate::journal::{Journal, Step};
@@ -215,8 +215,16 @@ impl Session {
         self.calls(None).heal_info(side)
     }
 
+    pub(crate) fn runner(&self) -> &dyn Runner {
+        &*self.runner
+    }
+
+    pub(crate) fn patience(&self) -> &Patience {
+        &self.patience
+    }
+
     pub(crate) fn calls<'a>(&'a self, cancel: Option<&'a AtomicBool>) -> Calls<'a> {
-        Calls { session: self, cancel }
+        Calls { session: self, cancel, until: None }
     }
 }
 
@@ -244,6 +252,22 @@ impl SessionConfig {
         self.get(name).and_then(crate::volume::parse_switch)
     }
 
+    /// The checkpoint, if one is set.
+    ///
+    /// # Errors
+    /// [`Error::Answer`] if it is not a number of seconds.
+    pub fn checkpoint(&self) -> Result<Option<Timestamp>, Error> {
+        let Some(text) = self.get("checkpoint").filter(|t| !t.is_empty() && *t != "0") else {
+            return Ok(None);
+        };
+        let parsed = text.parse::<i64>().ok().and_then(|s| Timestamp::from_second(s).ok());
+        parsed.map(Some).ok_or_else(|| {
+            let problem = AnswerProblem::Value { element: "checkpoint", text: clip(text, 100) };
+            AnswerError { command: "gluster … config --xml".to_owned(), problem, excerpt: String::new() }
+                .into()
+        })
+    }
+
     /// What this Gluster calls the option: `name`, or its name before Gluster 10 if that is what the session has.
     #[must_use]
     pub fn spelling(&self, name: &str) -> String {
@@ -265,16 +289,25 @@ fn older(name: &str) -> String {
     name.replace("secondary", "slave").replace("primary", "master")
 }
 
-/// A session's commands, with what cancels them.
-#[derive(Clone, Copy)]
+/// A session's commands, with what cancels them and when they have to be over.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Calls<'a> {
     session: &'a Session,
     cancel: Option<&'a AtomicBool>,
+    /// On the scale of [`Clock::elapsed`].
+    until: Option<Duration>,
 }
 
 impl Calls<'_> {
-    fn limit(&self) -> Limit<'_> {
-        Limit { timeout: self.session.patience.call, cancel: self.cancel }
+    /// The same, over at `until` on the scale of [`Clock::elapsed`].
+    pub(crate) fn until(self, until: Duration) -> Self {
+        Self { until: Some(until), ..self }
+    }
+
+    pub(crate) fn limit(&self) -> Limit<'_> {
+        let left = self.until.map(|until| until.saturating_sub(self.session.clock().elapsed()));
+        let call = self.session.patience.call;
+        Limit { timeout: left.map_or(call, |left| left.min(call)), cancel: self.cancel }
     }
 
     fn gluster<T>(
@@ -298,7 +331,8 @@ impl Calls<'_> {
             match read(&command, &answer) {
                 Err(Error::Cli(refused))
                     if refused.is_retryable()
-                        && clock.elapsed().saturating_sub(began) < self.session.patience.busy =>
+                        && clock.elapsed().saturating_sub(began) < self.session.patience.busy
+                        && !self.limit().timeout.is_zero() =>
                 {
                     tracing::debug!(%refused, "again");
                     self.sleep(pause, Stage::Waiting)?;
@@ -385,14 +419,18 @@ impl Calls<'_> {
             xml::read(command, answer, |root| xml::workers(root, name))
         });
         let workers = match workers {
-            // With no session the document comes cut or empty; the text output says it in words.
-            Err(Error::Answer(unreadable)) => return Err(self.no_session(unreadable)),
+            // With no session the document is cut or empty, or comes as 'geo-replication command failed': without --xml
+            // it is said in words.
+            Err(error @ Error::Answer(_)) => return Err(self.no_session(error)),
+            Err(Error::Cli(refused)) if refused.kind == CliErrorKind::Other => {
+                return Err(self.no_session(refused.into()));
+            }
             other => other?,
         };
         Ok(SessionStatus::join(volume, workers))
     }
 
-    fn no_session(&self, unreadable: AnswerError) -> Error {
+    fn no_session(&self, seen: Error) -> Error {
         let said = self.georep(&["status"], |command, answer| {
             let message = plain_complaint(answer).unwrap_or_default();
             let kind = CliErrorKind::classify(&message);
@@ -400,7 +438,7 @@ impl Calls<'_> {
         });
         match said {
             Ok(refused) if refused.kind == CliErrorKind::Absent => refused.into(),
-            Ok(_) => unreadable.into(),
+            Ok(_) => seen,
             Err(error) => error,
         }
     }
@@ -428,7 +466,11 @@ impl Calls<'_> {
     }
 
     pub(crate) fn set_checkpoint(&self) -> Result<Timestamp, Error> {
-        let before = self.checkpoint()?;
+        self.set_checkpoint_after(self.checkpoint()?)
+    }
+
+    /// Sets a checkpoint where the one that was set before is known.
+    pub(crate) fn set_checkpoint_after(&self, before: Option<Timestamp>) -> Result<Timestamp, Error> {
         let asked = self.session.clock().now();
         self.set_config("checkpoint", "now")?;
         let after = self.checkpoint()?;
@@ -493,9 +535,9 @@ impl Calls<'_> {
     }
 }
 
-/// Reads the answer of a command that does something: success is its message, not the absence of a complaint.
+/// Reads the answer of a command that does something: its report has to be there.
 fn done(command: &str, answer: &Output) -> Result<(), Error> {
-    xml::read(command, answer, xml::message).map(|message| tracing::debug!(%message, command))
+    xml::read(command, answer, xml::report).map(|said| tracing::debug!(%said, command, "done"))
 }
 
 fn tolerate(result: Result<(), Error>, kind: CliErrorKind) -> Result<(), Error> {

@@ -69,7 +69,8 @@ pub struct VolumeInfo {
     pub started: bool,
     /// How it is made up.
     pub kind: VolumeKind,
-    /// Bricks in a subvolume: `distCount`, which in spite of its name is not the number of subvolumes. At least 1.
+    /// Bricks in a subvolume, at least 1: `replicaCount` or `disperseCount`, and 1 for a volume that only distributes.
+    /// (`distCount` is the same number for the first two, but all of the volume's bricks for the last.)
     pub bricks_per_subvolume: usize,
     /// All bricks, in the volume's order.
     pub bricks: Vec<Brick>,
@@ -171,15 +172,19 @@ pub struct BrickHeal {
     pub connected: bool,
     /// Entries pending in all; `None` when the brick did not answer.
     pub entries: Option<u64>,
+    /// Of these, entries that are known to need healing; the others may be in use at this moment.
+    pub pending: Option<u64>,
     /// Entries in split-brain; `None` when the brick did not answer or the count is not told.
     pub split_brain: Option<u64>,
 }
 
 impl HealInfo {
-    /// Whether every brick answered that nothing is pending.
+    /// Whether every brick answered that nothing needs healing. Entries that are only possibly being healed are those
+    /// of files in use.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.bricks.iter().all(|b| b.connected && b.entries == Some(0) && b.split_brain.unwrap_or(0) == 0)
+        let clean = |b: &BrickHeal| b.pending.or(b.entries) == Some(0) && b.split_brain.unwrap_or(0) == 0;
+        self.bricks.iter().all(|b| b.connected && clean(b))
     }
 }
 

@@ -1,6 +1,12 @@
 //! A run: replication driven to a checkpoint, judged, and stopped again.
 
+mod finish;
+mod judge;
 mod options;
+mod reach;
+mod run;
+mod touch;
+mod watch;
 
 use std::sync::atomic::AtomicBool;
 
@@ -18,7 +24,7 @@ use crate::verdict::Verdict;
 /// disk: a worker that is started first can miss every live changelog and stand still for ever.
 ///
 /// Take snapshots before calling this, after [`Session::ensure_stopped`]; what is written before the call is what
-/// the checkpoint covers.
+/// the checkpoint covers. `cancel` is honoured within a second.
 ///
 /// # Errors
 /// Whatever keeps the checkpoint from being reached. Replication is stopped again on every way out; where that
@@ -31,7 +37,11 @@ pub fn sync(
     progress: &mut dyn FnMut(SyncProgress),
     cancel: &AtomicBool,
 ) -> Result<Verdict, Error> {
-    let _ = (options, progress, cancel);
-    session.ensure_stopped(journal)?;
-    Err(Error::Cancelled { stage: crate::error::Stage::Stopping })
+    let mut run = run::Run::new(session, options, journal, progress, cancel);
+    let reached = run.reach_checkpoint();
+    if run.may_be_running() {
+        finish::stop_and_judge(run, reached)
+    } else {
+        reached.map(|r| finish::verdict(&run, r))
+    }
 }

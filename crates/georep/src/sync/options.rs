@@ -24,9 +24,13 @@ pub struct SyncOptions {
     pub deadline: Duration,
     /// `changelog.rollover-time`; `None` reads it from the volume's options (15 s by default there).
     pub rollover: Option<Duration>,
-    /// How long after the checkpoint the root is touched. Checkpoints are whole seconds: at least 1 s.
+    /// Sets `log-rsync-performance` if the session doesn't have it, so that rsync's counts can be read. It is left
+    /// set; it changes nothing but the log.
+    pub log_rsync: bool,
+    /// How long after the checkpoint was set the root is touched. Checkpoints are whole seconds: at least 1 s.
     pub touch_delay: Duration,
-    /// How much longer than the rollover time is waited before the start.
+    /// How much longer than the rollover time is waited before the start. Workers read the history on disk more than
+    /// 2 s after the start at the earliest, so that the changelog with the touch has rolled for 3 s by then.
     pub rollover_slack: Duration,
     /// How often the rows are read.
     pub poll: Duration,
@@ -54,9 +58,10 @@ impl SyncOptions {
             logs: Vec::new(),
             deadline,
             rollover: None,
-            touch_delay: Duration::from_millis(1100),
-            rollover_slack: Duration::from_secs(3),
-            poll: Duration::from_secs(1),
+            log_rsync: true,
+            touch_delay: Duration::from_millis(1050),
+            rollover_slack: Duration::from_secs(1),
+            poll: Duration::from_millis(500),
             touch_every: Duration::from_secs(30),
             starved_after: Duration::from_secs(60),
             max_restarts: 2,

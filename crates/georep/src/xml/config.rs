@@ -1,4 +1,4 @@
-//! `gluster volume geo-replication P S config --xml`, and the message of a command that did something.
+//! `gluster volume geo-replication P S config --xml`, and the report of a command that does something.
 
 use std::collections::BTreeMap;
 
@@ -17,8 +17,8 @@ pub(crate) fn config(root: Node<'_, '_>) -> Result<BTreeMap<String, String>, Ans
         .collect())
 }
 
-/// What a command that did something says of it.
-pub(crate) fn message(root: Node<'_, '_>) -> Result<String, AnswerProblem> {
-    let report = child(root, "geoRep").ok_or(AnswerProblem::Missing("geoRep"))?;
-    child_text(report, "message").map(str::to_owned).ok_or(AnswerProblem::Missing("message"))
+/// Whether a command did what it was asked: its report is there. What `opErrstr` says besides is for the log.
+pub(crate) fn report(root: Node<'_, '_>) -> Result<String, AnswerProblem> {
+    child(root, "geoRep").ok_or(AnswerProblem::Missing("geoRep"))?;
+    Ok(child_text(root, "opErrstr").unwrap_or_default().to_owned())
 }

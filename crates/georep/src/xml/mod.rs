@@ -11,7 +11,7 @@ use crate::cli::{AnswerError, AnswerProblem, CliError, CliErrorKind, clip, plain
 use crate::error::Error;
 use crate::runner::Output;
 
-pub(crate) use config::{config, message};
+pub(crate) use config::{config, report};
 pub(crate) use status::workers;
 pub(crate) use volume::{brick_states, heal_info, volume_info};
 

@@ -19,8 +19,18 @@ pub(crate) fn volume_info(root: Node<'_, '_>, name: &str) -> Result<Option<Volum
     let id = child_text(volume, "id").ok_or(AnswerProblem::Missing("id"))?;
     let status = child_text(volume, "status").ok_or(AnswerProblem::Missing("status"))?;
     let kind = child_text(volume, "type").ok_or(AnswerProblem::Missing("type"))?;
-    // 3.7 and later call the number of bricks in a subvolume distCount.
-    let set = child_text(volume, "distCount").ok_or(AnswerProblem::Missing("distCount"))?;
+    let kind = match kind.parse::<u32>().map_err(|_| value("type", kind))? {
+        0 => VolumeKind::Distribute,
+        2 | 7 => VolumeKind::Replicate,
+        4 | 9 => VolumeKind::Disperse,
+        _ => VolumeKind::Other,
+    };
+    let set = match kind {
+        VolumeKind::Distribute => None,
+        VolumeKind::Replicate => Some("replicaCount"),
+        VolumeKind::Disperse => Some("disperseCount"),
+        VolumeKind::Other => Some("distCount"),
+    };
     let list = child(volume, "bricks").ok_or(AnswerProblem::Missing("bricks"))?;
     let mut bricks = Vec::new();
     for brick in list.children().filter(|n| n.has_tag_name("brick")).take(MAX_ITEMS) {
@@ -31,13 +41,14 @@ pub(crate) fn volume_info(root: Node<'_, '_>, name: &str) -> Result<Option<Volum
         name: name.to_owned(),
         id: Uuid::parse_str(id).map_err(|_| value("id", id))?,
         started: status == "1",
-        kind: match kind.parse::<u32>().map_err(|_| value("type", kind))? {
-            0 => VolumeKind::Distribute,
-            2 | 7 => VolumeKind::Replicate,
-            4 | 9 => VolumeKind::Disperse,
-            _ => VolumeKind::Other,
+        kind,
+        bricks_per_subvolume: match set {
+            None => 1,
+            Some(name) => {
+                let text = child_text(volume, name).ok_or(AnswerProblem::Missing(name))?;
+                text.parse::<usize>().map_err(|_| value(name, text))?.max(1)
+            }
         },
-        bricks_per_subvolume: set.parse::<usize>().map_err(|_| value("distCount", set))?.max(1),
         bricks,
         options: options
             .filter(|n| n.has_tag_name("option"))
@@ -91,6 +102,7 @@ pub(crate) fn heal_info(root: Node<'_, '_>) -> Result<HealInfo, AnswerProblem> {
             brick: child_text(brick, "name").ok_or(AnswerProblem::Missing("name"))?.to_owned(),
             connected: child_text(brick, "status") == Some("Connected"),
             entries: number("totalNumberOfEntries").or_else(|| number("numberOfEntries")),
+            pending: number("numberOfEntriesInHealPending"),
             split_brain: number("numberOfEntriesInSplitBrain"),
         });
     }

@@ -1,5 +1,7 @@
 //! `gsyncd.log`, read from where a run began.
 
+mod scan;
+
 use std::fmt::Debug;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -7,6 +9,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::name::SessionName;
+
+pub(crate) use scan::Scan;
 
 /// A place in a log: which file it was, and how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
