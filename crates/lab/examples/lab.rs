@@ -1,0 +1,13 @@
+//! The lab's command line on its own: `cargo run -p stillpoint-lab --example lab -- up`.
+
+use clap::Parser;
+
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(flatten)]
+    lab: stillpoint_lab::cli::LabArgs,
+}
+
+fn main() -> anyhow::Result<()> {
+    stillpoint_lab::cli::run(Arguments::parse().lab)
+}

@@ -1,0 +1,157 @@
+//! The Debian packages a lab needs.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::error::{IoContext, LabError, Result};
+use crate::process::{self, progress};
+
+/// Of the suite that has QEMU 10, libvirt 11.3 and Gluster 11.1: on Debian 12 its backports, on Debian 13 main.
+/// QEMU's system emulator comes from the same suite as qemu-utils: Debian 12's own removes the newer qemu-utils.
+const NEWER: [&str; 8] = [
+    "qemu-system-x86",
+    "qemu-utils",
+    "libvirt-daemon-system",
+    "libvirt-daemon-driver-qemu",
+    "libvirt-clients",
+    "libvirt-dev",
+    "glusterfs-server",
+    "glusterfs-client",
+];
+
+/// Of Debian's main suite.
+const MAIN: [&str; 10] = [
+    "attr",
+    "xfsprogs",
+    "e2fsprogs",
+    "openssh-server",
+    "openssh-client",
+    "rsync",
+    "iproute2",
+    "util-linux",
+    "python3",
+    "cpio",
+];
+
+const SOURCES: &str = "/etc/apt/sources.list.d/stillpoint-lab-backports.sources";
+const BACKPORTS: &str = "Types: deb\nURIs: http://deb.debian.org/debian\nSuites: bookworm-backports\nComponents: main\n\
+                         Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n";
+
+const LIMIT: Duration = Duration::from_secs(1200);
+
+/// Packages of a list that are not installed.
+fn missing<'names>(names: &[&'names str]) -> Result<Vec<&'names str>> {
+    let mut command = Command::new("dpkg-query");
+    command
+        .args(["--show", "--showformat", "${Package} ${db:Status-Status}\n"])
+        .args(names)
+        .env("LC_ALL", "C");
+    // Its status is 1 when it knows nothing of one of them.
+    let (_, output) = process::run_any(&mut command, process::ORDINARY)?;
+    let installed: Vec<&str> =
+        output.stdout.lines().filter_map(|line| line.strip_suffix(" installed")).collect();
+    Ok(names.iter().copied().filter(|name| !installed.contains(name)).collect())
+}
+
+fn codename() -> Result<String> {
+    let path = Path::new("/etc/os-release");
+    let text = fs::read_to_string(path).io("read", path)?;
+    let field = |name: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+            .map(|value| value.trim_matches('"').to_owned())
+    };
+    if field("ID").as_deref() != Some("debian") {
+        return Err(LabError::Machine("it is not Debian; the lab knows Debian 12 and 13".to_owned()));
+    }
+    Ok(field("VERSION_CODENAME").unwrap_or_default())
+}
+
+/// `apt-get update`. Sources that have nothing to do with the lab may fail.
+pub(crate) fn update() -> Result<()> {
+    process::run_any(Command::new("apt-get").arg("update").env("LC_ALL", "C"), LIMIT)?;
+    Ok(())
+}
+
+fn install(suite: Option<&str>, names: &[&str]) -> Result<()> {
+    let mut command = Command::new("apt-get");
+    command.args(["install", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"]);
+    if let Some(suite) = suite {
+        command.args(["-t", suite]);
+    }
+    command.args(names).env("DEBIAN_FRONTEND", "noninteractive").env("LC_ALL", "C");
+    process::run(&mut command, LIMIT)?;
+    Ok(())
+}
+
+/// The names of the packages that are missing, in words; empty if none is.
+///
+/// # Errors
+/// The machine has no dpkg.
+pub fn missing_packages() -> Result<Vec<String>> {
+    Ok([missing(&NEWER)?, missing(&MAIN)?].concat().into_iter().map(str::to_owned).collect())
+}
+
+/// Installs what is missing, and says so before.
+pub(crate) fn ensure(instance: &str, may_install: bool) -> Result<()> {
+    let (newer, main) = (missing(&NEWER)?, missing(&MAIN)?);
+    if newer.is_empty() && main.is_empty() {
+        return Ok(());
+    }
+    let names = [newer.as_slice(), main.as_slice()].concat().join(" ");
+    if !may_install {
+        return Err(LabError::Machine(format!("these Debian packages are missing: {names}")));
+    }
+    let suite = match codename()?.as_str() {
+        "bookworm" => Some("bookworm-backports"),
+        "trixie" => None,
+        other => {
+            return Err(LabError::Machine(format!("Debian {other:?} is unknown; the lab knows 12 and 13")));
+        }
+    };
+    progress(instance, &format!("these Debian packages are missing and will be installed now: {names}"));
+    if let Some(suite) = suite
+        && !newer.is_empty()
+        && !has_source(suite)
+    {
+        progress(instance, &format!("the suite {suite} is added in {SOURCES}"));
+        fs::write(SOURCES, BACKPORTS).io("write", SOURCES)?;
+    }
+    update()?;
+    if !newer.is_empty() {
+        install(suite, &newer)?;
+    }
+    if !main.is_empty() {
+        install(None, &main)?;
+    }
+    Ok(())
+}
+
+/// Whether apt is told of a suite anywhere.
+fn has_source(suite: &str) -> bool {
+    let listed =
+        fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten().map(|entry| entry.path());
+    let files =
+        listed.filter(|path| path.extension().is_some_and(|kind| kind == "list" || kind == "sources"));
+    files.chain([Path::new("/etc/apt/sources.list").to_owned()]).any(|path| {
+        fs::read_to_string(path).is_ok_and(|text| {
+            text.lines().any(|line| !line.trim_start().starts_with('#') && line.contains(suite))
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_that_does_not_exist_is_missing() {
+        match missing(&["base-files", "stillpoint-no-such-package"]) {
+            Ok(names) => assert_eq!(names, ["stillpoint-no-such-package"]),
+            Err(LabError::Spawn { .. }) => eprintln!("skipped: no dpkg-query"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
