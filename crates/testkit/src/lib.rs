@@ -2,3 +2,5 @@
 //!
 //! Everything here is written from the formats' descriptions and shares no code with the readers that it tests.
 #![forbid(unsafe_code)]
+
+pub mod image;

@@ -1,0 +1,338 @@
+//! The LUKS header of an encrypted image ("LUKS On-Disk Format Specification", 1.2.2; in qcow2: section "Full
+//! disk encryption header pointer").
+
+use std::fmt;
+
+use stillpoint_storage::Storage;
+
+use super::read::read_exact;
+use crate::raw::{
+    LUKS_SECTOR, LUKS_SLOT_ACTIVE, LUKS1_HEADER_LEN, RawCryptoExtension, RawLuksHeader, RawLuksSlot,
+    until_nul,
+};
+use crate::{Error, Name};
+
+/// The value of `active` in a slot without a key.
+const SLOT_DISABLED: u32 = 0x0000_dead;
+/// Anti-forensic stripes, the same in every header there is.
+const STRIPES: u32 = 4000;
+/// Sectors of the header itself, before any key material.
+const HEADER_SECTORS: u64 = 8;
+/// Key material is aligned to this many sectors.
+const KEY_ALIGNMENT: u64 = 8;
+/// Hashes that QEMU knows for LUKS.
+const HASHES: [&str; 8] = ["md5", "sha1", "sha224", "sha256", "sha384", "sha512", "ripemd160", "sm3"];
+/// Ciphers by LUKS's name, the length of the key in bytes, and QEMU's name.
+const CIPHERS: [(&str, u32, &str); 10] = [
+    ("aes", 16, "aes-128"),
+    ("aes", 24, "aes-192"),
+    ("aes", 32, "aes-256"),
+    ("cast5", 16, "cast5-128"),
+    ("serpent", 16, "serpent-128"),
+    ("serpent", 24, "serpent-192"),
+    ("serpent", 32, "serpent-256"),
+    ("twofish", 16, "twofish-128"),
+    ("twofish", 24, "twofish-192"),
+    ("twofish", 32, "twofish-256"),
+];
+const MODES: [&str; 4] = ["ecb", "cbc", "xts", "ctr"];
+
+/// What the LUKS header of an image says. No key is in it, and none is needed to read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LuksHeader {
+    /// Cipher with the length of its key in bits, as QEMU names it: `aes-256`.
+    pub cipher: &'static str,
+    /// Mode of the cipher: `xts`, `cbc`, `ecb` or `ctr`.
+    pub mode: &'static str,
+    /// How the initialisation vector of a sector is made: `plain`, `plain64` or `essiv`.
+    pub ivgen: &'static str,
+    /// Hash of the vector's making, with `essiv` only.
+    pub ivgen_hash: Option<&'static str>,
+    /// Hash of the key's derivation.
+    pub hash: &'static str,
+    /// UUID as stored, commonly in the usual text form.
+    pub uuid: Name,
+    /// Where encrypted data would begin in a LUKS volume, in bytes from this header. A qcow2 image has its data
+    /// in its clusters instead.
+    pub payload_offset: u64,
+    /// Iterations of the master key's digest.
+    pub master_key_iterations: u32,
+    /// The eight key slots.
+    pub slots: [LuksSlot; 8],
+}
+
+/// A key slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LuksSlot {
+    /// Whether it holds a key.
+    pub active: bool,
+    /// Iterations of the passphrase's derivation.
+    pub iterations: u32,
+    /// Where the key material begins, in bytes from the LUKS header.
+    pub key_offset: u64,
+    /// Anti-forensic stripes of the key material.
+    pub stripes: u32,
+}
+
+/// A text field of the header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LuksField {
+    /// The cipher's name.
+    CipherName,
+    /// The cipher's mode.
+    CipherMode,
+    /// The hash.
+    HashSpec,
+}
+
+impl fmt::Display for LuksField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CipherName => "cipher name",
+            Self::CipherMode => "cipher mode",
+            Self::HashSpec => "hash spec",
+        })
+    }
+}
+
+/// A LUKS header that isn't believed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LuksError {
+    /// The image says that its LUKS header is shorter than LUKS 1's is.
+    #[error("the LUKS header is told to have {0} bytes, but one of version 1 has 592")]
+    Length(u64),
+    /// The first six bytes are others.
+    #[error("where the image points to, there is no LUKS header")]
+    Magic,
+    /// Another version than 1.
+    #[error("LUKS version {0} is not known: in qcow2 images only 1 is")]
+    Version(u16),
+    /// A text without a NUL at its end.
+    #[error("the {0} of the LUKS header has no end")]
+    Unterminated(LuksField),
+    /// The payload begins inside the header.
+    #[error("the payload of the LUKS header begins at sector {0}, inside of the header's own 8")]
+    PayloadInHeader(u32),
+    /// The master key's digest has no iterations.
+    #[error("the master key's digest of the LUKS header has no iterations")]
+    NoIterations,
+    /// Another number of stripes than 4000.
+    #[error("key slot {slot} of the LUKS header has {stripes} stripes, not 4000")]
+    Stripes {
+        /// Number of the slot, from 0.
+        slot: usize,
+        /// The stripes told.
+        stripes: u32,
+    },
+    /// Neither active nor disabled.
+    #[error("key slot {slot} of the LUKS header is neither active nor disabled: {state:#x}")]
+    SlotState {
+        /// Number of the slot, from 0.
+        slot: usize,
+        /// The state told.
+        state: u32,
+    },
+    /// An active slot without iterations.
+    #[error("key slot {0} of the LUKS header is active, but has no iterations")]
+    SlotIterations(usize),
+    /// Key material inside the header.
+    #[error("the key material of slot {0} lies inside of the LUKS header")]
+    SlotInHeader(usize),
+    /// Key material inside the payload.
+    #[error("the key material of slot {0} lies inside of the encrypted payload")]
+    SlotInPayload(usize),
+    /// Two slots on the same place.
+    #[error("the key material of slots {0} and {1} overlaps")]
+    SlotsOverlap(usize, usize),
+    /// Not a mode, a hyphen and an IV generator.
+    #[error("the cipher mode {0:?} of the LUKS header is not a mode, a hyphen and an IV generator")]
+    ModeFormat(Name),
+    /// A cipher, or a length of its key, that is not known.
+    #[error("the cipher {cipher:?} of the LUKS header with a key of {key_len} bytes is not known")]
+    Cipher {
+        /// The cipher's name.
+        cipher: Name,
+        /// The length of its key in bytes.
+        key_len: u32,
+    },
+    /// A mode that is not known.
+    #[error("the cipher mode {0:?} of the LUKS header is not known")]
+    Mode(Name),
+    /// A hash that is not known.
+    #[error("the hash {0:?} of the LUKS header is not known")]
+    Hash(Name),
+    /// An IV generator that is not known.
+    #[error("the IV generator {0:?} of the LUKS header is not known")]
+    IvGenerator(Name),
+    /// `essiv` without its hash.
+    #[error("the IV generator essiv of the LUKS header has no hash")]
+    NoIvHash,
+}
+
+impl LuksError {
+    /// What qemu-img 10 says after `Could not open 'NAME': `.
+    #[must_use]
+    pub fn qemu_text(&self) -> String {
+        match self {
+            Self::Length(_) => "Request for data outside of extension header".into(),
+            Self::Magic => "Volume is not in LUKS format".into(),
+            Self::Version(version) => format!("LUKS version {version} is not supported"),
+            Self::Unterminated(field) => format!("LUKS header {field} is not NUL terminated"),
+            Self::PayloadInHeader(_) => "LUKS payload is overlapping with the header".into(),
+            Self::NoIterations => "LUKS key iteration count is zero".into(),
+            Self::Stripes { slot, stripes } => {
+                format!("Keyslot {slot} is corrupted (stripes {stripes} != 4000)")
+            }
+            Self::SlotState { slot, .. } => format!("Keyslot {slot} state (active/disable) is corrupted"),
+            Self::SlotIterations(slot) => format!("Keyslot {slot} iteration count is zero"),
+            Self::SlotInHeader(slot) => format!("Keyslot {slot} is overlapping with the LUKS header"),
+            Self::SlotInPayload(slot) => format!("Keyslot {slot} is overlapping with the encrypted payload"),
+            Self::SlotsOverlap(a, b) => format!("Keyslots {a} and {b} are overlapping in the header"),
+            Self::ModeFormat(mode) => format!("Unexpected cipher mode string format '{mode}'"),
+            Self::Cipher { cipher, key_len } => {
+                format!("Algorithm '{cipher}' with key size {key_len} bytes not supported")
+            }
+            Self::Mode(mode) => format!("Cipher mode '{mode}' not supported"),
+            Self::Hash(hash) => format!("Hash algorithm '{hash}' not supported"),
+            Self::IvGenerator(name) => format!("IV generator '{name}' not supported"),
+            Self::NoIvHash => "Missing IV generator hash specification".into(),
+        }
+    }
+}
+
+/// Reads the header that an image points to.
+pub(crate) fn read_luks<S: Storage + ?Sized>(
+    storage: &S,
+    place: &RawCryptoExtension,
+) -> Result<LuksHeader, Error> {
+    if place.length < LUKS1_HEADER_LEN as u64 {
+        return Err(LuksError::Length(place.length).into());
+    }
+    let mut bytes = [0; LUKS1_HEADER_LEN];
+    read_exact(storage, place.offset, &mut bytes, "the LUKS header")?;
+    Ok(LuksHeader::from_bytes(&bytes)?)
+}
+
+impl LuksHeader {
+    /// Judges the 592 bytes of a header.
+    ///
+    /// # Errors
+    /// When they break a rule, or name a cipher, mode or hash that QEMU does not know.
+    pub fn from_bytes(bytes: &[u8; LUKS1_HEADER_LEN]) -> Result<Self, LuksError> {
+        let (_, version) = RawLuksHeader::parse_version(bytes).map_err(|_| LuksError::Magic)?;
+        if version != 1 {
+            return Err(LuksError::Version(version));
+        }
+        let (_, raw) = RawLuksHeader::parse(bytes).map_err(|_| LuksError::Magic)?;
+        let cipher_name = text(&raw.cipher_name, LuksField::CipherName)?;
+        let cipher_mode = text(&raw.cipher_mode, LuksField::CipherMode)?;
+        let hash_spec = text(&raw.hash_spec, LuksField::HashSpec)?;
+        check_places(&raw)?;
+        let cipher = cipher(cipher_mode)?;
+        let hash = known_hash(hash_spec)?;
+        // XTS takes two keys of half the length.
+        let key_len = if cipher.mode == "xts" { raw.key_bytes / 2 } else { raw.key_bytes };
+        let name = CIPHERS
+            .iter()
+            .find(|(luks, len, _)| luks.as_bytes() == cipher_name && *len == key_len)
+            .map(|(_, _, qemu)| *qemu)
+            .ok_or_else(|| LuksError::Cipher { cipher: Name::new(cipher_name), key_len })?;
+        Ok(Self {
+            cipher: name,
+            mode: cipher.mode,
+            ivgen: cipher.ivgen,
+            ivgen_hash: cipher.ivgen_hash,
+            hash,
+            uuid: Name::from_c(&raw.uuid),
+            payload_offset: u64::from(raw.payload_offset) * LUKS_SECTOR,
+            master_key_iterations: raw.mk_digest_iter,
+            slots: raw.slots.map(|slot| LuksSlot {
+                active: slot.active == LUKS_SLOT_ACTIVE,
+                iterations: slot.iterations,
+                key_offset: u64::from(slot.key_material_offset) * LUKS_SECTOR,
+                stripes: slot.stripes,
+            }),
+        })
+    }
+}
+
+fn text(field: &[u8], which: LuksField) -> Result<&[u8], LuksError> {
+    let text = until_nul(field);
+    if text.len() == field.len() { Err(LuksError::Unterminated(which)) } else { Ok(text) }
+}
+
+fn check_places(raw: &RawLuksHeader) -> Result<(), LuksError> {
+    let payload = u64::from(raw.payload_offset);
+    if payload < HEADER_SECTORS {
+        return Err(LuksError::PayloadInHeader(raw.payload_offset));
+    }
+    if raw.mk_digest_iter == 0 {
+        return Err(LuksError::NoIterations);
+    }
+    // 32 bits of bytes times 4000: far from overflowing.
+    let sectors = (u64::from(raw.key_bytes) * u64::from(STRIPES)).div_ceil(LUKS_SECTOR);
+    let sectors = sectors.next_multiple_of(KEY_ALIGNMENT);
+    let place = |slot: &RawLuksSlot| {
+        let start = u64::from(slot.key_material_offset);
+        start..start + sectors
+    };
+    for (i, slot) in raw.slots.iter().enumerate() {
+        let own = place(slot);
+        if slot.stripes != STRIPES {
+            return Err(LuksError::Stripes { slot: i, stripes: slot.stripes });
+        }
+        if own.start < HEADER_SECTORS {
+            return Err(LuksError::SlotInHeader(i));
+        }
+        if slot.active != LUKS_SLOT_ACTIVE && slot.active != SLOT_DISABLED {
+            return Err(LuksError::SlotState { slot: i, state: slot.active });
+        }
+        if slot.active == LUKS_SLOT_ACTIVE && slot.iterations == 0 {
+            return Err(LuksError::SlotIterations(i));
+        }
+        if own.end > payload {
+            return Err(LuksError::SlotInPayload(i));
+        }
+        for (j, other) in raw.slots.iter().enumerate().skip(i + 1) {
+            let other = place(other);
+            if own.start < other.end && other.start < own.end {
+                return Err(LuksError::SlotsOverlap(i, j));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The parts of a cipher mode such as `xts-plain64` or `cbc-essiv:sha256`.
+struct Cipher {
+    mode: &'static str,
+    ivgen: &'static str,
+    ivgen_hash: Option<&'static str>,
+}
+
+fn cipher(text: &[u8]) -> Result<Cipher, LuksError> {
+    let mut parts = text.splitn(2, |&b| b == b'-');
+    let (Some(mode), Some(ivgen)) = (parts.next(), parts.next()) else {
+        return Err(LuksError::ModeFormat(Name::new(text)));
+    };
+    let mut ivgen = ivgen.splitn(2, |&b| b == b':');
+    let generator = ivgen.next().unwrap_or_default();
+    let hash = ivgen.next().map(known_hash).transpose()?;
+    let mode = MODES
+        .into_iter()
+        .find(|known| known.as_bytes() == mode)
+        .ok_or_else(|| LuksError::Mode(Name::new(mode)))?;
+    let (ivgen, ivgen_hash) = match (generator, hash) {
+        (b"plain", _) => ("plain", None),
+        (b"plain64", _) => ("plain64", None),
+        (b"essiv", Some(hash)) => ("essiv", Some(hash)),
+        (b"essiv", None) => return Err(LuksError::NoIvHash),
+        _ => return Err(LuksError::IvGenerator(Name::new(generator))),
+    };
+    Ok(Cipher { mode, ivgen, ivgen_hash })
+}
+
+fn known_hash(text: &[u8]) -> Result<&'static str, LuksError> {
+    HASHES.into_iter().find(|known| known.as_bytes() == text).ok_or_else(|| LuksError::Hash(Name::new(text)))
+}

@@ -1,0 +1,28 @@
+//! What the raw structures mean, validated and bounded.
+//!
+//! A value of this layer has been held against the rules of the specification and QEMU's limits
+//! ([`limits`]). Every number from the image goes through checked arithmetic, and nothing is read before its
+//! length was compared with a limit and with the length of the file.
+
+mod bitmaps;
+mod extensions;
+mod header;
+pub mod limits;
+mod luks;
+mod offset;
+mod read;
+mod snapshots;
+
+pub use bitmaps::{Bitmap, BitmapError, BitmapFlags};
+pub use extensions::{ExtensionError, Extensions, FeatureName, UnknownExtension};
+pub use header::{
+    BackingName, Compression, Encryption, Header, HeaderError, TableKind, TablePlace, UnknownFeature, Version,
+};
+pub use luks::{LuksError, LuksHeader, LuksSlot};
+pub use offset::{ClusterSize, GuestOffset, HostOffset};
+pub use snapshots::{Snapshot, SnapshotError};
+
+pub(crate) use bitmaps::read_bitmaps;
+pub(crate) use luks::read_luks;
+pub(crate) use read::HeaderArea;
+pub(crate) use snapshots::read_snapshots;
