@@ -80,8 +80,8 @@ mod tests {
 
     #[test]
     fn work_that_computes_costs_processor_time() {
-        let began = Instant::now();
         let cost = of_work(|| {
+            let began = Instant::now();
             while began.elapsed() < Duration::from_millis(20) {
                 std::hint::spin_loop();
             }

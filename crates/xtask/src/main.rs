@@ -3,12 +3,14 @@
 
 mod bench;
 mod debian;
+mod demo;
 mod dist;
 mod fuzz;
 mod programs;
 mod report;
 mod shell;
 mod test;
+mod watchdog;
 mod workspace;
 
 use std::process::ExitCode;
@@ -25,8 +27,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Habit {
+    /// Run the main job for real: two sites here, a guest, one run, its copy restored and checked.
+    Demo(demo::Args),
     /// Check everything: style, lints, tests, docs, licences, packaging, fuzzers, and the whole cycle in the lab.
     Test(test::Args),
+    /// Two sites of real programs on this machine: up, down, status, exec, guest, fault.
+    Lab(stillpoint_lab::cli::LabArgs),
     /// Run the benchmarks that stand beside a peer, and print the ratios.
     Bench(bench::Args),
     /// Run the fuzz targets, all or one, for a while each.
@@ -37,7 +43,9 @@ enum Habit {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().habit {
+        Habit::Demo(args) => demo::run(&args),
         Habit::Test(args) => test::run(&args),
+        Habit::Lab(args) => stillpoint_lab::cli::run(args).map(|()| ExitCode::SUCCESS),
         Habit::Bench(args) => bench::run(&args),
         Habit::Fuzz(args) => fuzz::run(&args),
         Habit::Dist(args) => dist::run(&args),

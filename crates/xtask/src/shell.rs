@@ -3,14 +3,21 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+
+use crate::watchdog::Watchdog;
 
 /// What a command says goes to stdout and into this file.
 #[derive(Debug)]
 pub(crate) struct Tee {
     log: File,
+    limit: Duration,
 }
+
+/// How long a command may take unless it is said otherwise.
+const LIMIT: Duration = Duration::from_secs(25 * 60);
 
 impl Tee {
     /// Begins an empty log at `path`.
@@ -18,7 +25,13 @@ impl Tee {
         if let Some(dir) = path.parent() {
             std::fs::create_dir_all(dir).with_context(|| format!("can't make {}", dir.display()))?;
         }
-        Ok(Self { log: File::create(path).with_context(|| format!("can't write {}", path.display()))? })
+        let log = File::create(path).with_context(|| format!("can't write {}", path.display()))?;
+        Ok(Self { log, limit: LIMIT })
+    }
+
+    /// How long each command may take from here on.
+    pub(crate) fn set_limit(&mut self, limit: Duration) {
+        self.limit = limit;
     }
 
     /// A line of our own.
@@ -32,7 +45,7 @@ impl Tee {
         stdout.write_all(bytes).and_then(|()| stdout.flush()).context("can't write to stdout")
     }
 
-    /// Runs `command` to its end, without input.
+    /// Runs `command` to its end, without input. Past the limit it is ended, with all that it started.
     pub(crate) fn status(&mut self, command: &mut Command) -> Result<ExitStatus> {
         self.say(&format!("$ {}", line_of(command)))?;
         let (mut from, into) = io::pipe().context("no pipe")?;
@@ -40,6 +53,7 @@ impl Tee {
         let mut child = command
             .spawn()
             .with_context(|| format!("{} can't be started", command.get_program().to_string_lossy()))?;
+        let watchdog = Watchdog::over(child.id(), self.limit);
         // The command holds the writing ends; without this the reading below would never end.
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let mut buf = [0; 8192];
@@ -51,7 +65,15 @@ impl Tee {
                 Err(error) => return Err(error).context("can't read what the command says"),
             }
         }
-        child.wait().context("can't wait for the command")
+        let status = child.wait().context("can't wait for the command")?;
+        if watchdog.bit() {
+            bail!(
+                "`{}` took longer than {} minutes and was ended",
+                line_of(command),
+                self.limit.as_secs() / 60
+            );
+        }
+        Ok(status)
     }
 
     /// Runs `command`; anything but success is an error.

@@ -7,7 +7,7 @@ mod steps;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
@@ -35,6 +35,9 @@ pub(crate) struct Args {
     #[arg(long)]
     list: bool,
 }
+
+/// How long one command of a full run may take.
+const FULL_LIMIT: Duration = Duration::from_secs(12 * 3600);
 
 /// One thing that is checked.
 #[derive(Debug)]
@@ -142,6 +145,9 @@ fn run_step(step: &Step, workspace: &Workspace, args: &Args) -> Result<Row> {
         allow_missing: args.allow_missing,
         notes: Vec::new(),
     };
+    if args.full {
+        context.tee.set_limit(FULL_LIMIT);
+    }
     println!("\n==== {}: {}", step.name, step.about);
     let began = Instant::now();
     let outcome = (step.run)(&mut context).unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));
