@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use super::{PATH, Site};
+use super::{PATH, Site, TMPDIR};
 use crate::config::{SiteName, VolumeConfig};
 use crate::error::{IoContext, LabError, Result};
 use crate::instance::{self, Paths, ROOT};
@@ -52,7 +52,7 @@ pub(crate) fn start(
             .env("PATH", PATH)
             .env("LC_ALL", "C.UTF-8")
             .env("HOME", "/root")
-            .env("TMPDIR", paths.private(name, "tmp"))
+            .env("TMPDIR", TMPDIR)
             .env_remove("PYTHONPATH")
             .env_remove("PYTHONHOME")
             .current_dir("/"),
@@ -99,7 +99,9 @@ fn tree_script(name: SiteName, paths: &Paths) -> String {
     let mut script = format!("set -eu\nhostname {}\nmount --make-rprivate /\n", name.host());
     script += &clean_others_mounts_script(paths.root());
     script += "mount -t tmpfs -o mode=755 tmpfs /run\n";
-    script += "mkdir -p /run/gluster /run/libvirt /run/sshd /run/user && mkdir -m 1777 /run/lock\n";
+    script += &format!(
+        "mkdir -p /run/gluster /run/libvirt /run/sshd /run/user && mkdir -m 1777 /run/lock {TMPDIR}\n"
+    );
     for (private, place) in PRIVATE {
         script += &format!("mount --bind {} {place}\n", paths.private(name, private).display());
     }
@@ -124,8 +126,6 @@ fn fill_private_directories(name: SiteName, paths: &Paths, subnet: u8) -> Result
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).io("set the mode of", path)
     };
     restrict(&own("ssh"), 0o700)?;
-    fs::create_dir_all(own("tmp")).io("create", own("tmp"))?;
-    restrict(&own("tmp"), 0o1777)?;
     fs::write(own("bashrc"), "").io("write", own("bashrc"))?;
     let mut hosts = "127.0.0.1 localhost\n::1 localhost\n".to_owned();
     for site in SiteName::ALL {

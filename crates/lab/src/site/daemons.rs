@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use super::Site;
+use super::{Site, TMPDIR};
 use crate::config::SiteName;
 use crate::error::{IoContext, Result};
 use crate::instance;
@@ -66,10 +66,9 @@ impl Site {
         let text = format!(
             "ListenAddress {address}\nHostKey {key}\nPidFile {SSHD_PID}\nPermitRootLogin prohibit-password\n\
              PasswordAuthentication no\nUsePAM no\nUseDNS no\nMaxStartups 100:30:200\nMaxSessions 100\n\
-             SetEnv TMPDIR={tmp}\nSubsystem sftp internal-sftp\n",
+             SetEnv TMPDIR={TMPDIR}\nSubsystem sftp internal-sftp\n",
             address = instance::address(subnet, self.name),
             key = key.display(),
-            tmp = self.paths.private(self.name, "tmp").display(),
         );
         fs::write(&configuration, text).io("write", &configuration)?;
         let log = directory.join("sshd.log");
@@ -88,9 +87,17 @@ impl Site {
             "ssh -oBatchMode=yes -oStrictHostKeyChecking=accept-new -oConnectTimeout=5 {key} root@{to} true; \
              [ $? -ne 255 ]"
         );
-        process::wait_for(&format!("ssh from {} to {to}", self.name), Duration::from_secs(60), POLL * 3, || {
-            Ok(self.sh_within(&script, Duration::from_secs(15)).map(|_| ()).map_err(|error| error.to_string()))
-        })
+        process::wait_for(
+            &format!("ssh from {} to {to}", self.name),
+            Duration::from_secs(60),
+            POLL * 3,
+            || {
+                Ok(self
+                    .sh_within(&script, Duration::from_secs(15))
+                    .map(|_| ())
+                    .map_err(|error| error.to_string()))
+            },
+        )
     }
 
     /// Starts virtlogd, unless it runs, and libvirtd, and waits until it answers.

@@ -21,6 +21,10 @@ use crate::state::ProcessId;
 /// The search path at the sites: the system's programs alone. gsyncd starts whatever `python3` comes first.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// For temporary files at the sites: what gsyncd leaves behind goes with the site. A short path, as gsyncd puts ssh's
+/// control sockets there, whose paths may have 108 bytes (unix(7)).
+pub(crate) const TMPDIR: &str = "/run/tmp";
+
 /// One of the lab's two hosts.
 #[derive(Debug, Clone)]
 pub struct Site {
@@ -67,7 +71,7 @@ impl Site {
 
     fn environment(&self, command: &mut Command) {
         command.env("PATH", PATH).env("LC_ALL", "C.UTF-8").env("HOME", "/root");
-        command.env("TMPDIR", self.paths.private(self.name, "tmp"));
+        command.env("TMPDIR", TMPDIR);
         for name in [
             "PYENV_ROOT",
             "PYENV_VERSION",
