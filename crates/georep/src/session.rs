@@ -466,20 +466,33 @@ impl Calls<'_> {
     }
 
     pub(crate) fn set_checkpoint(&self) -> Result<Timestamp, Error> {
-        self.set_checkpoint_after(self.checkpoint()?)
+        self.set_checkpoint_after(self.checkpoint()?).map(|(checkpoint, _)| checkpoint)
     }
 
-    /// Sets a checkpoint where the one that was set before is known.
-    pub(crate) fn set_checkpoint_after(&self, before: Option<Timestamp>) -> Result<Timestamp, Error> {
-        let asked = self.session.clock().now();
-        self.set_config("checkpoint", "now")?;
-        let after = self.checkpoint()?;
-        // A checkpoint in the past is complete at once: it has to be a new one.
-        match after {
-            Some(checkpoint) if Some(checkpoint) > before => Ok(checkpoint),
-            other => {
-                let read_back = other.map_or_else(|| "none".to_owned(), |t| t.to_string());
-                Err(Error::Checkpoint { asked, read_back })
+    /// Sets a checkpoint where the one that was set before is known. Gives it with the time at which it was there, on
+    /// the scale of [`Clock::elapsed`].
+    pub(crate) fn set_checkpoint_after(
+        &self,
+        before: Option<Timestamp>,
+    ) -> Result<(Timestamp, Duration), Error> {
+        let clock = self.session.clock();
+        let asked = clock.now();
+        let mut again = true;
+        loop {
+            self.set_config("checkpoint", "now")?;
+            let set = clock.elapsed();
+            match self.checkpoint()? {
+                // The old one, read back, may be complete already: it has to be a new one.
+                Some(checkpoint) if Some(checkpoint) != before => return Ok((checkpoint, set)),
+                Some(_) if again => {
+                    // The second in which the last one was set may not be over.
+                    again = false;
+                    self.sleep(Duration::from_secs(1), Stage::Checkpoint)?;
+                }
+                other => {
+                    let read_back = other.map_or_else(|| "none".to_owned(), |t| t.to_string());
+                    return Err(Error::Checkpoint { asked, read_back });
+                }
             }
         }
     }

@@ -29,10 +29,14 @@ pub struct SyncOptions {
     pub log_rsync: bool,
     /// How long after the checkpoint was set the root is touched. Checkpoints are whole seconds: at least 1 s.
     pub touch_delay: Duration,
-    /// How much longer than the rollover time is waited before the start. Workers read the history on disk more than
-    /// 2 s after the start at the earliest, so that the changelog with the touch has rolled for 3 s by then.
+    /// How much longer than the rollover time is waited before the start. A worker reads its history 3 s after the
+    /// start at the earliest (gsyncd waits 1 s for its mount and 2 s before it registers, 11.1), so that with nothing
+    /// added the changelog with the touch has been rolled for 3 s by then.
     pub rollover_slack: Duration,
-    /// How often the rows are read.
+    /// How long after a start the rows are read first: workers need more than 4 s to get anywhere, and reading rows
+    /// takes the processor from them.
+    pub first_poll: Duration,
+    /// The least pause between two readings of the rows; a reading that takes longer is followed by a pause as long.
     pub poll: Duration,
     /// How often the root is touched again while waiting.
     pub touch_every: Duration,
@@ -60,7 +64,8 @@ impl SyncOptions {
             rollover: None,
             log_rsync: true,
             touch_delay: Duration::from_millis(1050),
-            rollover_slack: Duration::from_secs(1),
+            rollover_slack: Duration::ZERO,
+            first_poll: Duration::from_secs(4),
             poll: Duration::from_millis(500),
             touch_every: Duration::from_secs(30),
             starved_after: Duration::from_secs(60),

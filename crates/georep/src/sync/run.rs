@@ -112,7 +112,7 @@ impl<'a> Run<'a> {
     fn walk(&mut self) -> Result<Reached, Error> {
         let name = self.session.name().clone();
         let calls = self.calls;
-        self.calls.check(self.stage)?;
+        calls.check(self.stage)?;
         let progress = &mut *self.progress;
         calls.ensure_stopped(self.journal, &mut |s| progress(SyncProgress::Stopping(s.clone())))?;
         let volume = calls.volume_info(Side::Primary)?;
@@ -134,14 +134,13 @@ impl<'a> Run<'a> {
 
         self.stage = Stage::Checkpoint;
         self.record(Step::CheckpointIntended { session: name.clone() })?;
-        let checkpoint = calls.set_checkpoint_after(config.checkpoint()?)?;
-        let set = self.now();
+        let (checkpoint, set) = calls.set_checkpoint_after(config.checkpoint()?)?;
         self.record(Step::CheckpointSet { session: name.clone(), checkpoint })?;
         (self.progress)(SyncProgress::CheckpointSet(checkpoint));
         let mut evidence = vec![Evidence::StoppedBefore, Evidence::CheckpointReadBack { checkpoint }];
         self.part("checkpoint");
 
-        calls.sleep(self.options.touch_delay, Stage::Touch)?;
+        calls.sleep(self.options.touch_delay.saturating_sub(self.since(set)), Stage::Touch)?;
         self.touch()?;
         evidence.push(Evidence::TouchedAfterCheckpoint { delay: self.now().saturating_sub(set) });
         self.roll(rollover)?;
@@ -180,7 +179,8 @@ impl<'a> Run<'a> {
         self.calls.start()?;
         self.record(Step::Started { session })?;
         (self.progress)(SyncProgress::Started);
-        Ok(())
+        self.stage = Stage::Waiting;
+        self.calls.sleep(self.options.first_poll.min(self.left()), self.stage)
     }
 
     /// Waits until the rows prove the checkpoint.
@@ -191,7 +191,6 @@ impl<'a> Run<'a> {
         rollover: Duration,
         mut reach: Reach,
     ) -> Result<SessionStatus, Error> {
-        self.stage = Stage::Waiting;
         let still_for = self.options.starved_after.max(rollover * 3);
         let mut touched = self.now();
         let mut answered = self.now();
@@ -201,6 +200,7 @@ impl<'a> Run<'a> {
         }
         loop {
             self.calls.check(self.stage)?;
+            let asked = self.now();
             match self.calls.status_of(volume) {
                 Ok(status) => {
                     answered = self.now();
@@ -222,6 +222,7 @@ impl<'a> Run<'a> {
                     last = error.to_string();
                 }
             }
+            let pause = self.options.poll.max(self.since(asked));
             if let Some(every) = self.options.probe_every {
                 self.probe(&mut reach, every, &last)?;
                 let lost = reach.lost(self.now()).map(|(since, why)| (since, why.to_owned()));
@@ -251,7 +252,7 @@ impl<'a> Run<'a> {
                 self.stage = Stage::Waiting;
                 touched = self.now();
             }
-            self.calls.sleep(self.options.poll.min(self.left()), self.stage)?;
+            self.calls.sleep(pause.min(self.left()), self.stage)?;
         }
     }
 
@@ -288,9 +289,7 @@ impl<'a> Run<'a> {
         self.touch()?;
         self.roll(rollover)?;
         self.watch.restarted();
-        self.start(checkpoint)?;
-        self.stage = Stage::Waiting;
-        Ok(())
+        self.start(checkpoint)
     }
 
     fn since(&self, then: Duration) -> Duration {
