@@ -24,6 +24,19 @@ impl Cost {
     }
 }
 
+/// Many runs together.
+///
+/// # Errors
+/// The first run's that failed.
+pub fn sum(costs: impl IntoIterator<Item = Result<Cost>>) -> Result<Cost> {
+    let mut sum = Cost { wall: Duration::ZERO, cpu: Duration::ZERO };
+    for cost in costs {
+        let cost = cost?;
+        sum = Cost { wall: sum.wall + cost.wall, cpu: sum.cpu + cost.cpu };
+    }
+    Ok(sum)
+}
+
 /// Runs `work` in this process.
 ///
 /// # Errors

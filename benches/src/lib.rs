@@ -6,3 +6,4 @@
 
 pub mod cost;
 pub mod side_by_side;
+pub mod suites;

@@ -1,0 +1,71 @@
+//! What is measured.
+
+mod info;
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use crate::side_by_side::Comparison;
+
+/// What all suites work with.
+#[derive(Debug)]
+pub struct Setting {
+    /// The program `stillpoint`.
+    pub stillpoint: PathBuf,
+    /// Whether inputs are small.
+    pub quick: bool,
+    /// How often each way is run and counted.
+    pub rounds: u32,
+    /// Where inputs are made.
+    pub dir: TempDir,
+}
+
+impl Setting {
+    /// The setting of one run.
+    ///
+    /// # Errors
+    /// When there is no such program, or no room for inputs.
+    pub fn new(stillpoint: PathBuf, quick: bool) -> Result<Self> {
+        if !stillpoint.is_file() {
+            bail!("{} is not there; `cargo xtask bench` builds it", stillpoint.display());
+        }
+        let dir = tempfile::Builder::new()
+            .prefix("stillpoint-bench-")
+            .tempdir()
+            .context("no temporary directory")?;
+        Ok(Self { stillpoint, quick, rounds: if quick { 5 } else { 10 }, dir })
+    }
+}
+
+/// What came of a suite.
+#[derive(Debug)]
+pub enum Outcome {
+    /// What was measured.
+    Measured(Vec<Comparison>),
+    /// Why nothing was.
+    Skipped(String),
+}
+
+/// A suite.
+pub type Suite = fn(&Setting) -> Result<Outcome>;
+
+/// All suites, in the order in which they run.
+pub const ALL: &[Suite] = &[info::run];
+
+/// Whether a program that is measured against is here.
+fn has(program: &str) -> bool {
+    let mut command = Command::new(program);
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// A peer is missing: said, or an error where the caller insists on every peer.
+fn without(program: &str) -> Result<Outcome> {
+    if std::env::var_os("STILLPOINT_REQUIRE_ORACLES").is_some_and(|value| value == "1") {
+        bail!("{program} is missing, and STILLPOINT_REQUIRE_ORACLES=1 asks for it");
+    }
+    Ok(Outcome::Skipped(format!("no {program}")))
+}
