@@ -1,0 +1,426 @@
+//! One file of a volume, put together from its shards.
+
+mod index;
+mod open;
+mod read;
+mod state;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use stillpoint_storage::FileStorage;
+use uuid::Uuid;
+
+use crate::ShardError;
+use crate::cache::OpenShard;
+use crate::finding::{Finding, Findings};
+use crate::set::{Copies, Held, Seen};
+use crate::tree::{Directory, Found};
+use crate::volume::{FileRef, Inner, Place, Resolved};
+
+use index::ShardIndex;
+pub use state::{Located, PresentShard, ShardCopy, ShardState, Standing};
+
+/// A file of a volume, read from its bricks: a [`Storage`](stillpoint_storage::Storage).
+///
+/// Which copy of a shard is read is decided when the shard is first needed, by its own xattrs, and kept.
+/// Threads may read at the same time. The volume must not be written to meanwhile.
+#[derive(Debug)]
+pub struct ShardedFile {
+    inner: Arc<Inner>,
+    /// Tells this file's shards from other files' in the cache.
+    id: u64,
+    name: FileRef,
+    gfid: Uuid,
+    size: u64,
+    /// `None` where the file is not sharded.
+    shard_size: Option<u64>,
+    base: Place,
+    index: ShardIndex,
+    /// Whether a name that no brick has is proven to be absent.
+    absence_is_proven: bool,
+    /// For the base, then for each shard of the index: which brick is read, see [`Choice`].
+    choices: Vec<AtomicU32>,
+    findings: Findings,
+    allocated: OnceLock<Option<u64>>,
+}
+
+/// Which brick a shard is read from, in four bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Choice {
+    /// Not decided yet.
+    Open,
+    /// There is no such shard, though a brick that has missed its deletion has one.
+    Hole,
+    /// The brick of that number in the set of that number.
+    Brick(u16, u16),
+}
+
+impl Choice {
+    const HOLE: u32 = u32::MAX;
+
+    fn pack(self) -> u32 {
+        match self {
+            Self::Open => 0,
+            Self::Hole => Self::HOLE,
+            // Both numbers at their limit would be HOLE; then the choice is made anew each time.
+            Self::Brick(set, member) => ((u32::from(set) << 16) | u32::from(member))
+                .checked_add(1)
+                .filter(|n| *n != Self::HOLE)
+                .unwrap_or(0),
+        }
+    }
+
+    const fn unpack(packed: u32) -> Self {
+        match packed {
+            0 => Self::Open,
+            Self::HOLE => Self::Hole,
+            n => Self::Brick(((n - 1) >> 16) as u16, ((n - 1) & 0xffff) as u16),
+        }
+    }
+}
+
+/// A shard that is there, with its copies ranked.
+struct Ranked {
+    set: usize,
+    copies: Copies,
+    /// Numbers of the bricks with good copies, the one that is read first.
+    sources: Vec<usize>,
+}
+
+impl ShardedFile {
+    /// The file's gfid.
+    #[must_use]
+    pub const fn gfid(&self) -> Uuid {
+        self.gfid
+    }
+
+    /// The file's size in bytes, as its base's xattr has it; the length where it is not sharded.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Bytes in a shard, or `None` where the file is not sharded.
+    #[must_use]
+    pub const fn shard_size(&self) -> Option<u64> {
+        self.shard_size
+    }
+
+    /// How many shards the size makes, the base counted as the first; 0 for an empty file, 1 for one that is not
+    /// sharded.
+    #[must_use]
+    pub const fn shard_count(&self) -> u64 {
+        count(self.size, self.span())
+    }
+
+    /// How the file was named when it was opened.
+    #[must_use]
+    pub const fn name(&self) -> &FileRef {
+        &self.name
+    }
+
+    /// What was found odd so far. Shards that were not looked at yet may add to it.
+    #[must_use]
+    pub fn findings(&self) -> Vec<Finding> {
+        self.findings.all()
+    }
+
+    /// Shard `index` as the bricks have it: 0 is the base.
+    ///
+    /// # Errors
+    /// When there is no such shard, or it is not known what it holds, its copies are in split-brain, or they can't
+    /// be read.
+    pub fn shard(&self, index: u64) -> Result<ShardState, ShardError> {
+        if index >= self.shard_count() {
+            return Err(ShardError::NoSuchShard {
+                what: self.name.to_string(),
+                index,
+                count: self.shard_count(),
+            });
+        }
+        Ok(match self.ranked(index)? {
+            None => ShardState::Hole,
+            Some(ranked) => ShardState::Present(self.present(index, &ranked)),
+        })
+    }
+
+    /// Which shard holds the byte at `offset`, where in it, and where that shard is.
+    ///
+    /// # Errors
+    /// As [`shard`](Self::shard); `offset` has to lie before the end.
+    pub fn locate(&self, offset: u64) -> Result<Located, ShardError> {
+        let index = offset / self.span();
+        if offset >= self.size {
+            return Err(ShardError::NoSuchShard {
+                what: self.name.to_string(),
+                index,
+                count: self.shard_count(),
+            });
+        }
+        Ok(Located { offset, shard: index, offset_in_shard: offset % self.span(), state: self.shard(index)? })
+    }
+
+    /// Bytes in a shard; as good as all where the file is not sharded.
+    const fn span(&self) -> u64 {
+        match self.shard_size {
+            Some(size) => size,
+            None => u64::MAX,
+        }
+    }
+
+    fn what(&self, index: u64) -> String {
+        match self.shard_size {
+            Some(_) => format!("shard {index} of {} ({})", self.name, self.gfid),
+            None => format!("{} ({})", self.name, self.gfid),
+        }
+    }
+
+    /// The name of a shard in its directory.
+    fn shard_name(&self, index: u64) -> PathBuf {
+        if index == 0 { self.base.name.clone() } else { PathBuf::from(format!("{}.{index}", self.gfid)) }
+    }
+
+    /// The directory of a shard on a brick.
+    fn directory(&self, index: u64, set: usize, member: usize) -> Option<&Directory> {
+        let dirs = if index == 0 { &self.base.dirs } else { &self.inner.shard_dirs };
+        dirs.get(set)?.members.get(member)?.as_ref()
+    }
+
+    fn choice(&self, index: u64) -> Option<&AtomicU32> {
+        if index == 0 {
+            return self.choices.first();
+        }
+        self.choices.get(self.index.position(index)?.checked_add(1)?)
+    }
+
+    /// A shard's copies, ranked; `None` for a hole. Decides by the xattrs of every copy, and keeps the choice.
+    fn ranked(&self, index: u64) -> Result<Option<Ranked>, ShardError> {
+        let what = || self.what(index);
+        let resolved = if index == 0 {
+            self.inner.look_everywhere(&self.base, false, &what)?
+        } else {
+            self.look_for_shard(index)?
+        };
+        let (set, copies, findings) = match resolved {
+            Resolved::File { set, copies, findings } => (set, copies, findings),
+            // The base was there when the file was opened.
+            Resolved::Nothing if index == 0 => return Err(self.changed(index)),
+            Resolved::Nothing => {
+                self.keep(index, Choice::Hole);
+                return Ok(None);
+            }
+        };
+        if index == 0 && copies.gfid != self.gfid {
+            return Err(self.changed(index));
+        }
+        let ranked = self.inner.rank(set, copies, &what)?;
+        findings.into_iter().for_each(|finding| self.findings.add(finding));
+        self.note(index, &ranked);
+        let chosen = ranked.sources.first().copied().unwrap_or_default();
+        if let (Ok(set), Ok(member)) = (u16::try_from(set), u16::try_from(chosen)) {
+            self.keep(index, Choice::Brick(set, member));
+        }
+        Ok(Some(ranked))
+    }
+
+    fn keep(&self, index: u64, choice: Choice) {
+        if let Some(kept) = self.choice(index) {
+            kept.store(choice.pack(), Ordering::Relaxed);
+        }
+    }
+
+    fn look_for_shard(&self, index: u64) -> Result<Resolved, ShardError> {
+        let what = || self.what(index);
+        let name = self.shard_name(index);
+        let dirs = &self.inner.shard_dirs;
+        let mut held = Vec::with_capacity(dirs.len());
+        for (s, (set, dir)) in self.inner.sets.iter().zip(dirs).enumerate() {
+            let mut seen = Vec::with_capacity(dir.members.len());
+            for (i, member) in dir.members.iter().enumerate() {
+                seen.push(match (set.tree(i), member) {
+                    (None, _) => Seen::NotLooked,
+                    (Some(_), Some(member)) if self.index.has(s, i, index) => {
+                        match set.look(i, member, &name, false)? {
+                            Seen::Absent => return Err(self.changed(index)),
+                            seen => seen,
+                        }
+                    }
+                    (Some(_), _) => Seen::Absent,
+                });
+            }
+            held.push(set.judge(dir, seen, &what)?);
+        }
+        let hash = self.inner.hash(name.as_os_str().as_encoded_bytes());
+        self.inner.resolve(dirs, hash, held, self.inner.all_sets_known, &what)
+    }
+
+    /// The error, or else the absence, of a shard that no brick has.
+    fn absent(inner: &Inner, what: &dyn Fn() -> String) -> Result<(), ShardError> {
+        let mut held = Vec::with_capacity(inner.sets.len());
+        for (set, dir) in inner.sets.iter().zip(&inner.shard_dirs) {
+            let seen = set.trees.iter().map(|tree| if tree.is_ok() { Seen::Absent } else { Seen::NotLooked });
+            held.push(set.judge(dir, seen.collect(), what)?);
+        }
+        debug_assert!(held.iter().all(|held| matches!(held, Held::Nothing | Held::Unknown(_))));
+        inner.resolve(&inner.shard_dirs, None, held, inner.all_sets_known, what).map(|_| ())
+    }
+
+    /// Notes what is odd about a shard's copies.
+    fn note(&self, index: u64, ranked: &Ranked) {
+        let is_source = |member| ranked.sources.contains(&member);
+        let lengths: Vec<u64> = ranked
+            .copies
+            .copies
+            .iter()
+            .filter(|copy| is_source(copy.member))
+            .map(|copy| copy.open.len)
+            .collect();
+        if lengths.windows(2).any(|pair| pair.first() != pair.last()) {
+            self.findings.add(Finding::LengthsDiffer { what: self.what(index), lengths: lengths.clone() });
+        }
+        if let Some(len) = lengths.into_iter().max().filter(|len| *len > self.span()) {
+            self.findings.add(Finding::TooLong { what: self.what(index), len });
+        }
+        // Sticky and set-gid together mark the source of a migration (dht-rebalance.c).
+        if ranked.copies.copies.iter().any(|copy| copy.open.mode & 0o3000 == 0o3000) {
+            let subvolume = self.inner.sets.get(ranked.set).map(|set| set.subvolume.name.clone());
+            self.findings
+                .add(Finding::Migrating { what: self.what(index), subvolume: subvolume.unwrap_or_default() });
+        }
+    }
+
+    /// A shard, opened on the brick that it is read from; `None` for a hole.
+    fn open_shard(&self, index: u64) -> Result<Option<Arc<OpenShard>>, ShardError> {
+        let key = (self.id, index);
+        if let Some(open) = self.inner.cache.get(key) {
+            return Ok(Some(open));
+        }
+        let kept =
+            self.choice(index).map_or(Choice::Open, |kept| Choice::unpack(kept.load(Ordering::Relaxed)));
+        let (set, member, file) = match kept {
+            Choice::Hole => return Ok(None),
+            Choice::Brick(set, member) => {
+                let (set, member) = (usize::from(set), usize::from(member));
+                (set, member, self.reopen(index, set, member)?)
+            }
+            Choice::Open => {
+                let Some(mut ranked) = self.ranked(index)? else { return Ok(None) };
+                let chosen = ranked.sources.first().copied();
+                let at = ranked.copies.copies.iter().position(|copy| Some(copy.member) == chosen);
+                let copy = ranked.copies.copies.swap_remove(at.ok_or_else(|| self.changed(index))?);
+                (ranked.set, copy.member, copy.open.file)
+            }
+        };
+        let brick =
+            self.inner.sets.get(set).map(|set| set.brick(member)).ok_or_else(|| self.changed(index))?;
+        let path = self.inner.local(set, member).unwrap_or_default().join(self.shard_name(index));
+        let storage = FileStorage::from_file(file).map_err(|error| ShardError::io("look at", path, error))?;
+        let open = Arc::new(OpenShard { storage, brick });
+        self.inner.cache.put(key, Arc::clone(&open));
+        Ok(Some(open))
+    }
+
+    fn reopen(&self, index: u64, set: usize, member: usize) -> Result<std::fs::File, ShardError> {
+        let tree = self.inner.sets.get(set).and_then(|set| set.tree(member));
+        let (Some(tree), Some(dir)) = (tree, self.directory(index, set, member)) else {
+            return Err(self.changed(index));
+        };
+        match tree.find(dir, &self.shard_name(index))? {
+            Found::File(open) => Ok(open.file),
+            Found::Nothing | Found::Other(_) => Err(self.changed(index)),
+        }
+    }
+
+    fn changed(&self, index: u64) -> ShardError {
+        let brick = self.inner.sets.first().map_or_else(|| crate::BrickName::local("?"), |set| set.brick(0));
+        ShardError::Changed { what: self.what(index), brick }
+    }
+
+    fn present(&self, index: u64, ranked: &Ranked) -> PresentShard {
+        let set = self.inner.sets.get(ranked.set);
+        let chosen = ranked.sources.first().copied();
+        let copies = ranked.copies.copies.iter().filter_map(|copy| {
+            let tree = set?.tree(copy.member)?;
+            let path = self.directory(index, ranked.set, copy.member)?.path.join(self.shard_name(index));
+            let standing = if Some(copy.member) == chosen {
+                Standing::Chosen
+            } else if ranked.sources.contains(&copy.member) {
+                Standing::Good
+            } else if set?.is_arbiter(copy.member) {
+                Standing::Arbiter
+            } else {
+                Standing::Blamed
+            };
+            Some(ShardCopy {
+                brick: tree.name.clone(),
+                local: tree.local.join(&path),
+                path,
+                len: copy.open.len,
+                allocated: copy.open.allocated,
+                standing,
+            })
+        });
+        PresentShard {
+            index,
+            subvolume: set.map(|set| set.subvolume.name.clone()).unwrap_or_default(),
+            gfid: ranked.copies.gfid,
+            copies: copies.collect(),
+        }
+    }
+}
+
+impl Drop for ShardedFile {
+    fn drop(&mut self) {
+        self.inner.cache.forget(self.id);
+    }
+}
+
+impl Inner {
+    fn rank(&self, set: usize, copies: Copies, what: &dyn Fn() -> String) -> Result<Ranked, ShardError> {
+        let unknown = |why: String| ShardError::Unknown {
+            what: what(),
+            why,
+            missing: self.sets.get(set).map(|set| set.missing().collect()).unwrap_or_default(),
+        };
+        let found = self.sets.get(set).ok_or_else(|| unknown("its subvolume is gone".to_owned()))?;
+        let sources = found.data_sources(&copies, what)?;
+        let all_empty = copies.copies.iter().all(|copy| copy.open.len == 0);
+        if self.may_have_unknown_arbiters() && all_empty && !sources.iter().any(|&i| found.holds_data(i)) {
+            return Err(unknown(
+                "every copy is empty, and the bricks with them hold no data at all: they may be arbiters"
+                    .to_owned(),
+            ));
+        }
+        if sources.is_empty() {
+            return Err(unknown("no copy can be read".to_owned()));
+        }
+        Ok(Ranked { set, copies, sources })
+    }
+
+    fn local(&self, set: usize, member: usize) -> Option<PathBuf> {
+        Some(self.sets.get(set)?.tree(member)?.local.clone())
+    }
+}
+
+/// How many spans the bytes of a file of `size` make.
+const fn count(size: u64, span: u64) -> u64 {
+    if size == 0 { 0 } else { (size - 1) / span + 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_choice_survives_packing() {
+        for choice in
+            [Choice::Open, Choice::Hole, Choice::Brick(0, 0), Choice::Brick(7, 2), Choice::Brick(65535, 0)]
+        {
+            assert_eq!(Choice::unpack(choice.pack()), choice);
+        }
+        assert_eq!(Choice::unpack(Choice::Brick(65535, 65535).pack()), Choice::Open);
+        assert_eq!(Choice::unpack(Choice::Brick(65535, 65534).pack()), Choice::Open);
+    }
+}

@@ -1,0 +1,10 @@
+//! A brick's tree, read without ever leaving it and without writing to it.
+
+mod beneath;
+mod brick;
+mod names;
+mod xattrs;
+
+pub(crate) use brick::{BrickTree, Directory, Found, FoundDirectory, OpenFile};
+pub(crate) use names::for_each_name;
+pub(crate) use xattrs::Xattrs;

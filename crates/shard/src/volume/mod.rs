@@ -1,0 +1,194 @@
+//! A volume, opened on the bricks that are here.
+
+mod open;
+mod reference;
+mod resolve;
+
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use uuid::Uuid;
+
+use crate::ShardError;
+use crate::cache::Cache;
+use crate::error::MissingBrick;
+use crate::file::ShardedFile;
+use crate::raw::hash;
+use crate::set::{DirState, Set, SetDir, covers_all_hashes};
+use crate::topology::{BrickMap, BrickName, Munging, Origin, Topology};
+
+pub use reference::FileRef;
+pub(crate) use resolve::{Place, Resolved};
+
+/// How a volume is read.
+#[derive(Debug, Clone)]
+pub struct OpenOptions {
+    /// At most about this many shards are kept open at a time, over all files of the volume; at least 16.
+    pub max_open_shards: usize,
+    /// The brick whose copy is to be believed where the copies are in split-brain.
+    pub prefer: Option<BrickName>,
+}
+
+impl Default for OpenOptions {
+    /// 256 open shards, and split-brain is an error.
+    fn default() -> Self {
+        Self { max_open_shards: 256, prefer: None }
+    }
+}
+
+/// A volume, opened on the bricks that are here. Cheap to clone; clones share what is open.
+#[derive(Debug, Clone)]
+pub struct Volume {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) topology: Topology,
+    pub(crate) id: Uuid,
+    pub(crate) sets: Vec<Set>,
+    /// `/.shard` on each set.
+    pub(crate) shard_dirs: Vec<SetDir>,
+    /// Whether `sets` are all subvolumes of the volume, as far as `/.shard` is concerned.
+    pub(crate) all_sets_known: bool,
+    pub(crate) cache: Cache,
+    pub(crate) next_file: AtomicU64,
+}
+
+impl Volume {
+    /// Opens the volume that `topology` describes, on those of its bricks that `map` finds here.
+    ///
+    /// Bricks that are not here are no error yet: what needs them will say so.
+    ///
+    /// # Errors
+    /// When no brick is here, a mapped directory is not the brick that it should be, the volume is of a type
+    /// that can't be read (dispersed), or the bricks contradict the topology.
+    pub fn open(topology: Topology, map: &BrickMap, options: OpenOptions) -> Result<Self, ShardError> {
+        Inner::open(topology, map, &options).map(|inner| Self { inner: Arc::new(inner) })
+    }
+
+    /// The topology that the volume was opened with.
+    #[must_use]
+    pub fn topology(&self) -> &Topology {
+        &self.inner.topology
+    }
+
+    /// The volume's id, as its bricks carry it.
+    #[must_use]
+    pub fn id(&self) -> Uuid {
+        self.inner.id
+    }
+
+    /// The bricks that can't be looked at, and why.
+    #[must_use]
+    pub fn missing_bricks(&self) -> Vec<MissingBrick> {
+        self.inner.missing()
+    }
+
+    /// The bricks that are looked at, and the directory where each is.
+    #[must_use]
+    pub fn bricks(&self) -> Vec<(BrickName, PathBuf)> {
+        let trees = self.inner.sets.iter().flat_map(|set| &set.trees).filter_map(|tree| tree.as_ref().ok());
+        trees.map(|tree| (tree.name.clone(), tree.local.clone())).collect()
+    }
+
+    /// Opens a file for reading, sharded or not.
+    ///
+    /// Costs a scan of `.shard` on every brick that is here.
+    ///
+    /// # Errors
+    /// When there is no such file, or it can't be told, or its copies are in split-brain, or it can't be read.
+    pub fn open_file(&self, file: &FileRef) -> Result<ShardedFile, ShardError> {
+        let place = match file {
+            FileRef::Path(path) => self.inner.place_of_path(path)?,
+            FileRef::Gfid(gfid) => self.inner.place_of_gfid(*gfid)?,
+        };
+        ShardedFile::open(Arc::clone(&self.inner), file.clone(), place)
+    }
+}
+
+impl Inner {
+    pub(crate) fn missing(&self) -> Vec<MissingBrick> {
+        self.sets.iter().flat_map(Set::missing).collect()
+    }
+
+    /// Whether the layouts of `dirs` show that no subvolume is left out. Only bricks given by hand can leave one out.
+    pub(crate) fn knows_all_sets(topology: &Topology, dirs: &[SetDir]) -> bool {
+        topology.origin != Origin::Bricks || covers_all_hashes(dirs)
+    }
+
+    /// Whether a brick may be an arbiter without our knowing it.
+    pub(crate) fn may_have_unknown_arbiters(&self) -> bool {
+        self.topology.origin == Origin::Bricks
+    }
+
+    /// DHT's hash of a name, where it can be told.
+    pub(crate) fn hash(&self, name: &[u8]) -> Option<u32> {
+        match self.topology.munging {
+            Munging::Default => Some(hash::dm_hash(hash::munge(name))),
+            Munging::Off => Some(hash::dm_hash(name)),
+            Munging::Custom => None,
+        }
+    }
+
+    /// The directory of a path, and the name in it.
+    fn place_of_path(&self, path: &Path) -> Result<Place, ShardError> {
+        let bad = |problem| ShardError::BadPath { path: path.display().to_string(), problem };
+        let mut names = Vec::new();
+        for component in path.components() {
+            match component {
+                Component::Normal(name) => names.push(PathBuf::from(name)),
+                Component::RootDir | Component::CurDir => {}
+                Component::ParentDir | Component::Prefix(_) => return Err(bad("it has `..` in it")),
+            }
+        }
+        let name = names.pop().ok_or_else(|| bad("it names the root directory"))?;
+        if names
+            .first()
+            .unwrap_or(&name)
+            .to_str()
+            .is_some_and(|first| matches!(first, ".glusterfs" | ".shard"))
+        {
+            return Err(bad("it is Gluster's own; name the file itself, or give its gfid as gfid:UUID"));
+        }
+        let mut dirs = self.sets.iter().map(Set::root).collect::<Result<Vec<_>, _>>()?;
+        for component in &names {
+            dirs = self
+                .sets
+                .iter()
+                .zip(&dirs)
+                .map(|(set, dir)| set.subdirectory(dir, component))
+                .collect::<Result<_, _>>()?;
+        }
+        let all_sets_known = Self::knows_all_sets(&self.topology, &dirs);
+        Ok(Place { dirs, name, hashed: true, all_sets_known })
+    }
+
+    /// The handle of a gfid: `.glusterfs/aa/bb/GFID`, a hard link of the file.
+    fn place_of_gfid(&self, gfid: Uuid) -> Result<Place, ShardError> {
+        let name = gfid.to_string();
+        let dir = Path::new(".glusterfs").join(&name[..2]).join(&name[2..4]);
+        let mut dirs = Vec::with_capacity(self.sets.len());
+        for set in &self.sets {
+            let mut members = Vec::with_capacity(set.trees.len());
+            let mut state = DirState::Present;
+            for (i, tree) in set.trees.iter().enumerate() {
+                members.push(None);
+                let Ok(tree) = tree else { continue };
+                match tree.directory(&tree.root()?, &dir)? {
+                    crate::tree::FoundDirectory::Nothing => {}
+                    crate::tree::FoundDirectory::Directory(found) => members[i] = Some(found),
+                    crate::tree::FoundDirectory::Other => {
+                        let why = format!("{} on brick {} is not a directory", dir.display(), tree.name);
+                        state = DirState::Unknown(why);
+                    }
+                }
+            }
+            // Handles are in no directory of the volume, so that no counters tell who missed one.
+            dirs.push(SetDir { state, members, witnesses: Vec::new(), layout: None });
+        }
+        let all_sets_known = self.all_sets_known;
+        Ok(Place { dirs, name: PathBuf::from(name), hashed: false, all_sets_known })
+    }
+}
