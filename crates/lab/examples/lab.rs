@@ -8,6 +8,12 @@ struct Arguments {
     lab: stillpoint_lab::cli::LabArgs,
 }
 
-fn main() -> anyhow::Result<()> {
-    stillpoint_lab::cli::run(Arguments::parse().lab)
+fn main() -> std::process::ExitCode {
+    match stillpoint_lab::cli::run(Arguments::parse().lab) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lab: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
 }

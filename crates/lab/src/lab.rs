@@ -242,6 +242,10 @@ impl Lab {
             let booting = Instant::now();
             guest.start()?;
             guest.wait_counter_above(0, SLOW)?;
+            guest.verified()?;
+            if config.guest.as_ref().is_some_and(|guest| guest.agent) {
+                guest.wait_for_agent(Duration::from_secs(60))?;
+            }
             step(&format!(
                 "guest wrote its first round {:.1} s after its start",
                 booting.elapsed().as_secs_f64()

@@ -12,17 +12,8 @@ use crate::process::{self, progress};
 /// Where unpacked packages are kept for the next lab.
 const CACHE: &str = "/var/cache/stillpoint-lab";
 
-/// The kernel's modules the guest needs, each behind those it depends on. A name that the kernel has built in, or
-/// does not have, is left out.
-const MODULES: [&str; 7] = [
-    "virtio",
-    "virtio_ring",
-    "virtio_pci_legacy_dev",
-    "virtio_pci_modern_dev",
-    "virtio_pci",
-    "virtio_blk",
-    "virtio_console",
-];
+/// The kernel's modules the guest needs. One that the kernel has built in is no file, and is left out.
+const MODULES: [&str; 3] = ["virtio_pci", "virtio_blk", "virtio_console"];
 
 const INIT: &str = include_str!("init.sh");
 const SHUTDOWN: &str = include_str!("shutdown.sh");
@@ -111,13 +102,11 @@ pub(crate) fn build(instance: &str, directory: &Path) -> Result<(PathBuf, PathBu
     })?;
     let mut archive = Archive::default();
     let read = |path: &Path| fs::read(path).io("read", path);
-    let mut order = String::new();
+    let mut order = Vec::new();
     for name in MODULES {
-        if let Some(path) = modules.get(name) {
-            archive.file(&format!("modules/{name}.ko"), 0o644, &read(path)?);
-            order += &format!("{name}.ko\n");
-        }
+        add_module(name, &modules, &mut order, &mut archive)?;
     }
+    let order: String = order.iter().map(|name| format!("{name}.ko\n")).collect();
     archive.file("modules/order", 0o644, order.as_bytes());
 
     let programs = [
@@ -139,6 +128,36 @@ pub(crate) fn build(instance: &str, directory: &Path) -> Result<(PathBuf, PathBu
     let initrd = directory.join("initrd");
     fs::write(&initrd, archive.finish()).io("write", &initrd)?;
     Ok((kernel_copy, initrd))
+}
+
+/// Adds a module behind those it depends on, unless it is there already.
+fn add_module(
+    name: &str,
+    modules: &BTreeMap<String, PathBuf>,
+    order: &mut Vec<String>,
+    archive: &mut Archive,
+) -> Result<()> {
+    let Some(path) = modules.get(name) else { return Ok(()) };
+    if order.iter().any(|known| known == name) {
+        return Ok(());
+    }
+    let content = fs::read(path).io("read", path)?;
+    for needed in dependencies(&content) {
+        add_module(&needed, modules, order, archive)?;
+    }
+    archive.file(&format!("modules/{name}.ko"), 0o644, &content);
+    order.push(name.to_owned());
+    Ok(())
+}
+
+/// The modules that a module names in its `.modinfo` section, `depends=a,b` ended by a zero byte, under the names of
+/// their files. The names there have `_` where a file's may have `-`; virtio's have none.
+fn dependencies(module: &[u8]) -> Vec<String> {
+    let key = b"\0depends=";
+    let Some(at) = module.windows(key.len()).position(|window| window == key) else { return Vec::new() };
+    let rest = module.get(at + key.len()..).unwrap_or_default();
+    let list = rest.split(|&byte| byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(list).split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 /// A program of the unpacked packages, wherever this release of Debian keeps it.
@@ -169,4 +188,29 @@ fn libraries_of(program: &Path) -> Result<Vec<String>> {
     let words =
         output.stdout.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')));
     Ok(words.map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_comes_behind_those_it_depends_on_and_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut modules = BTreeMap::new();
+        for (name, info) in
+            [("top", "x\0depends=left,right\0y"), ("left", "\0depends=base\0"), ("right", "\0depends=base\0")]
+        {
+            let path = dir.path().join(name);
+            fs::write(&path, info).unwrap();
+            modules.insert(name.to_owned(), path);
+        }
+        let path = dir.path().join("base");
+        fs::write(&path, "\0depends=\0").unwrap();
+        modules.insert("base".to_owned(), path);
+        let mut order = Vec::new();
+        add_module("top", &modules, &mut order, &mut Archive::default()).unwrap();
+        add_module("built-in", &modules, &mut order, &mut Archive::default()).unwrap();
+        assert_eq!(order, ["base", "left", "right", "top"]);
+    }
 }

@@ -5,7 +5,7 @@
 # N that is whole). Order: data and new names are on disk before N.sum appears, N.sum before the counter says N, and
 # the disks one after another. So at any instant, on any disk whose counter is C: every N.sum fits its N.data, the
 # last KEEP files up to C are there, and the counter of an earlier disk is the same or one ahead.
-export PATH=/bin:/sbin
+export PATH=/sbin:/bin
 /bin/busybox mkdir -p /proc /sys /dev /disk /run /tmp /var/run /etc
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
@@ -56,13 +56,15 @@ verify() { # disk
 
 DISKS=
 for block in /sys/block/vd*; do
+    [ -e "$block" ] || continue
     disk=${block##*/}
     if [ "$(dd if="/dev/$disk" bs=1 skip=1080 count=2 2>/dev/null | hexdump -e '1/1 "%02x"')" != 53ef ]; then
         if [ "$(dd if="/dev/$disk" bs=64k count=16 2>/dev/null | tr -d '\0' | wc -c)" != 0 ]; then
             echo "GUEST-CHECK BAD disk=$disk neither empty nor ext4"
             continue
         fi
-        mke2fs -q -t ext4 -F "/dev/$disk" || echo "GUEST-CHECK BAD disk=$disk mke2fs failed"
+        # By its path: busybox, which prefers its own, has another program of that name.
+        /sbin/mke2fs -q -t ext4 -F "/dev/$disk" || echo "GUEST-CHECK BAD disk=$disk mke2fs failed"
     fi
     mkdir -p "/disk/$disk"
     if mount -t ext4 -o data=ordered "/dev/$disk" "/disk/$disk"; then
@@ -72,6 +74,12 @@ for block in /sys/block/vd*; do
         echo "GUEST-CHECK BAD disk=$disk cannot be mounted"
     fi
 done
+
+if [ -z "$DISKS" ]; then
+    echo "GUEST-CHECK BAD disk= there is no disk to write to"
+    sleep 5
+    poweroff -f
+fi
 
 # A new round must not begin below a counter that any disk has reached.
 N=0
@@ -102,8 +110,11 @@ while [ ! -e /run/stop ]; do
             continue 2
         }
         old=$((N - KEEP))
-        rm -f "$old.sum"
-        rm -f "$old.data"
+        if [ "$old" -ge 1 ]; then
+            # The checksum first: at no instant is there one without its file.
+            rm -f "$old.sum"
+            rm -f "$old.data"
+        fi
     done
     echo "GUEST-COUNT $N"
     usleep "$PAUSE_US"

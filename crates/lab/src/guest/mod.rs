@@ -233,6 +233,11 @@ impl<'lab> Guest<'lab> {
         self.stop()?;
         self.start()?;
         self.wait_counter_above(0, limit)?;
+        self.verified()
+    }
+
+    /// The checks of the last boot, all of them well.
+    pub(crate) fn verified(&self) -> Result<Vec<BootCheck>> {
         let checks = self.boot_checks()?;
         let all = checks.len() == self.config.disks_mib.len();
         if all && checks.iter().all(|check| check.ok) {
