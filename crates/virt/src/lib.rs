@@ -10,20 +10,24 @@
 #![deny(unsafe_code)]
 
 mod call;
+mod commit;
 mod compare;
 mod connect;
 pub mod domain;
 mod error;
+mod files;
 pub mod guard;
 mod hypervisor;
 mod intent;
 mod journal;
 mod observe;
+mod pen;
 mod plan;
 mod recover;
 mod tag;
 mod take;
 mod undo;
+mod view;
 mod virsh;
 
 pub use call::{CallError, CallErrorKind};

@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use crate::{DomainState, Error, Hypervisor, Intent};
+use crate::domain::Ready;
+use crate::view::{Place, View};
+use crate::{DiskIntent, DomainState, Error, Hypervisor, Intent, PauseReason, Progressed, files};
 
 /// What was seen of one domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +68,73 @@ pub enum DiskCondition {
 /// # Errors
 /// When the domain or its XML can't be read.
 pub fn observe(hypervisor: &dyn Hypervisor, intent: &Intent) -> Result<Observation, Error> {
-    let _ = (hypervisor, intent);
-    Err(Error::BackendMissing)
+    let state = hypervisor.state(&intent.domain)?;
+    let view = View::read(hypervisor, &intent.domain)?;
+    let mut disks = Vec::new();
+    for disk in &intent.disks {
+        let condition = if state.is_active() { running(&view, disk)? } else { off(&view, disk)? };
+        disks.push(DiskObservation { target: disk.disk.target.clone(), condition });
+    }
+    Ok(Observation {
+        state,
+        maybe_frozen: intent.maybe_frozen && state.is_active(),
+        suspended: intent.maybe_suspended && state == DomainState::Paused(PauseReason::User),
+        disks,
+    })
+}
+
+/// One disk of a domain that runs.
+fn running(view: &View, intent: &DiskIntent) -> Result<DiskCondition, Error> {
+    Ok(match view.place(&intent.disk) {
+        Place::Home { defined: true } => leftover(intent)?,
+        Place::Home { defined: false } => DiskCondition::DefinitionBehind,
+        Place::Moving(mirror) => match mirror.ready {
+            Ready::No => DiskCondition::Committing,
+            Ready::Yes => DiskCondition::Ready,
+            Ready::Pivot | Ready::Abort => DiskCondition::Completing,
+        },
+        Place::Away if intent.progressed >= Progressed::PivotVerified => again(),
+        Place::Away if pivoted_in_another_start(view, intent) => DiskCondition::AmbiguousPivot,
+        Place::Away => DiskCondition::OnOverlay,
+        Place::Strange(what) => DiskCondition::Foreign { what },
+    })
+}
+
+/// One disk of a domain that is off.
+fn off(view: &View, intent: &DiskIntent) -> Result<DiskCondition, Error> {
+    let Some(defined) = view.inactive.disk(&intent.disk.target) else {
+        return Ok(DiskCondition::Foreign { what: "the domain has no such disk any more".into() });
+    };
+    Ok(if defined.source.is_file(&intent.disk.base) {
+        leftover(intent)?
+    } else if !defined.source.is_file(&intent.disk.overlay) {
+        DiskCondition::Foreign { what: format!("its definition is {}", defined.source) }
+    } else {
+        match intent.progressed {
+            Progressed::PivotRequested => DiskCondition::AmbiguousPivot,
+            progressed if progressed >= Progressed::PivotVerified => again(),
+            _ => DiskCondition::OfflineOverlay,
+        }
+    })
+}
+
+/// On its base by all XML: what is left of its overlay?
+fn leftover(intent: &DiskIntent) -> Result<DiskCondition, Error> {
+    let kept = intent.progressed == Progressed::Done;
+    let stale =
+        files::exists(&intent.disk.overlay)? || (!kept && files::exists(&files::quarantine(&intent.disk))?);
+    let merged = intent.progressed >= Progressed::PivotRequested && !kept;
+    Ok(if stale { DiskCondition::StaleOverlay { merged } } else { DiskCondition::Clean })
+}
+
+fn pivoted_in_another_start(view: &View, intent: &DiskIntent) -> bool {
+    intent.progressed == Progressed::PivotRequested
+        && intent.pivot_instance.as_ref() != Some(&view.instance())
+}
+
+fn again() -> DiskCondition {
+    DiskCondition::Foreign {
+        what: "it is on an overlay again whose data went into the base before: the overlay is stale, and the base newer"
+            .into(),
+    }
 }

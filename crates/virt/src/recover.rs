@@ -1,11 +1,16 @@
 //! Finishing what was interrupted.
 
+mod act;
+
 use serde::Serialize;
 
+use crate::commit::Committer;
+use crate::pen::Pen;
 use crate::{
-    CommitProgress, DiskObservation, DomainId, Error, GuardSpawner, Hypervisor, Intent, Journal, Observation,
-    OverlayComparison, Tag, UndoOptions,
+    CommitProgress, DiskCondition, DiskObservation, DomainId, Error, GuardSpawner, Hypervisor, Intent,
+    Journal, Observation, OverlayComparison, StepKind, Tag, UndoOptions, observe,
 };
+use act::Recovering;
 
 /// How to recover.
 #[derive(Clone, Copy, Default)]
@@ -104,8 +109,45 @@ impl Action {
     /// What to do next about what was seen, or `None` when there is nothing that can be done. For a dry run.
     #[must_use]
     pub fn next(observation: &Observation) -> Option<Self> {
-        let _ = observation;
-        None
+        Self::next_but(observation, &[])
+    }
+
+    /// As [`next`](Self::next), without the disks of these targets.
+    fn next_but(observation: &Observation, settled: &[String]) -> Option<Self> {
+        if observation.maybe_frozen {
+            return Some(Self::Thaw);
+        }
+        if observation.suspended {
+            return Some(Self::Resume);
+        }
+        let open = observation.disks.iter().filter(|disk| !settled.contains(&disk.target));
+        open.filter_map(|disk| Self::on(&disk.condition, disk.target.clone())).next()
+    }
+
+    fn on(condition: &DiskCondition, target: String) -> Option<Self> {
+        match condition {
+            DiskCondition::Clean | DiskCondition::OfflineOverlay | DiskCondition::Foreign { .. } => None,
+            DiskCondition::OnOverlay | DiskCondition::Committing | DiskCondition::Ready => {
+                Some(Self::Commit { target })
+            }
+            DiskCondition::Completing => Some(Self::Wait { target }),
+            DiskCondition::DefinitionBehind => Some(Self::Redefine { target }),
+            DiskCondition::StaleOverlay { merged: true } => Some(Self::RemoveOverlay { target }),
+            DiskCondition::StaleOverlay { merged: false } => Some(Self::KeepOverlay { target }),
+            DiskCondition::AmbiguousPivot => Some(Self::Compare { target }),
+        }
+    }
+
+    fn target(&self) -> Option<&str> {
+        match self {
+            Self::Thaw | Self::Resume => None,
+            Self::Commit { target }
+            | Self::Wait { target }
+            | Self::Redefine { target }
+            | Self::Compare { target }
+            | Self::RemoveOverlay { target }
+            | Self::KeepOverlay { target } => Some(target),
+        }
     }
 }
 
@@ -123,6 +165,23 @@ pub fn recover(
     guard: &dyn GuardSpawner,
     progress: &mut dyn FnMut(CommitProgress),
 ) -> Result<Recovery, Error> {
-    let _ = (hypervisor, intent, options, journal, guard, progress);
-    Err(Error::BackendMissing)
+    let observation = observe(hypervisor, intent)?;
+    let mut recovering = Recovering {
+        committer: Committer { hypervisor, domain: &intent.domain, options: &options.undo, guard },
+        options,
+        pen: Pen::new(journal, intent.clone()),
+        settled: Vec::new(),
+        problems: Vec::new(),
+        failed: None,
+    };
+    let found = observation.disks.clone();
+    let actions = recovering.run(observation, progress)?;
+    if let Some(error) = recovering.failed {
+        return Err(error);
+    }
+    if recovering.problems.is_empty() && !recovering.pen.intent.finished {
+        recovering.pen.record(StepKind::Undone)?;
+    }
+    let (domain, tag) = (intent.domain.clone(), intent.tag.clone());
+    Ok(Recovery { domain, tag, found, actions, problems: recovering.problems })
 }

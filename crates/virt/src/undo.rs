@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DomainId, Error, GuardSpawner, Hypervisor, Journal, StillPoint};
+use crate::commit::Committer;
+use crate::pen::Pen;
+use crate::{DomainId, Error, GuardSpawner, Hypervisor, Intent, Journal, StepKind, StillPoint};
 
 /// How to undo a still point.
 #[derive(Debug, Clone, Copy)]
@@ -105,6 +107,15 @@ pub fn undo(
     guard: &dyn GuardSpawner,
     progress: &mut dyn FnMut(CommitProgress),
 ) -> Result<Undone, Error> {
-    let _ = (hypervisor, point, options, journal, guard, progress);
-    Err(Error::BackendMissing)
+    let mut intent = Intent::begun(point.domain.clone(), point.tag.clone());
+    let disks = || point.disks.iter().map(|still| still.disk.clone());
+    intent.apply(&StepKind::SnapshotIntended { disks: disks().collect() });
+    intent.apply(&StepKind::SnapshotVerified);
+    let mut pen = Pen::new(journal, intent);
+    let committer = Committer { hypervisor, domain: &point.domain, options, guard };
+    let disks: Result<Vec<_>, Error> =
+        disks().map(|disk| committer.bring_home(&disk, &mut pen, progress)).collect();
+    let undone = Undone { domain: point.domain.clone(), disks: disks? };
+    pen.record(StepKind::Undone)?;
+    Ok(undone)
 }

@@ -235,7 +235,7 @@ impl Guest {
         self.instance = Some(instance);
         self.state = DomainState::Running;
         for disk in &mut self.disks {
-            disk.layers = disk.chain_of(&disk.defined.clone());
+            disk.layers = disk.defined_chain();
         }
     }
 
@@ -247,7 +247,7 @@ impl Guest {
         for disk in &mut self.disks {
             disk.job = None;
             disk.remember();
-            disk.layers = disk.chain_of(&disk.defined.clone());
+            disk.layers = disk.defined_chain();
         }
     }
 }
@@ -286,9 +286,10 @@ impl Drive {
         }
     }
 
-    fn chain_of(&self, top: &Layer) -> Vec<Layer> {
-        let found = self.known.iter().find(|(path, _)| *path == top.path);
-        found.map_or_else(|| vec![top.clone()], |(_, chain)| chain.clone())
+    /// What a start uses.
+    pub(super) fn defined_chain(&self) -> Vec<Layer> {
+        let found = self.known.iter().find(|(path, _)| *path == self.defined.path);
+        found.map_or_else(|| vec![self.defined.clone()], |(_, chain)| chain.clone())
     }
 
     pub(super) fn push(&mut self, overlay: PathBuf, define: bool) {

@@ -136,8 +136,11 @@ impl SimHost {
     #[must_use]
     pub fn chain(&self, domain: &DomainId, target: &str) -> Vec<PathBuf> {
         let mut world = self.world();
-        let disk = world.guest(domain).and_then(|guest| guest.disk(target));
-        disk.map(|disk| disk.layers.iter().map(|layer| layer.path.clone()).collect()).unwrap_or_default()
+        let Some(guest) = world.guest(domain) else { return Vec::new() };
+        let off = !guest.state.is_active();
+        let layers =
+            guest.disk(target).map(|disk| if off { disk.defined_chain() } else { disk.layers.clone() });
+        layers.unwrap_or_default().into_iter().map(|layer| layer.path).collect()
     }
 
     /// Whether a block job is on any disk of the domain.
