@@ -55,9 +55,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut stages = Stages::new(Arc::clone(&interrupted));
 
     let outcome = steps::run(&workspace, &mut tee, &mut stages, &LabConfig::named(&args.instance));
-    let lab_ended = if args.keep {
+    let stays = args.keep && Lab::attach(&args.instance).is_ok();
+    let lab_ended = if stays {
         tee.say(&format!(
-            "the lab {0} stays up; `cargo xtask lab --instance {0} down` takes it down",
+            "the lab stays up; `cargo xtask lab --instance {} down` takes it down",
             args.instance
         ))
     } else {

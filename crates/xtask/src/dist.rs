@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::shell::Tee;
 use crate::workspace::{Workspace, cargo};
@@ -15,6 +15,10 @@ pub(crate) struct Args {
     #[arg(long)]
     libvirt: bool,
 }
+
+/// Shells, and what each calls a file of completions.
+const COMPLETIONS: [(&str, &str); 3] =
+    [("bash", "stillpoint"), ("zsh", "_stillpoint"), ("fish", "stillpoint.fish")];
 
 /// The habit.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
@@ -46,8 +50,15 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     for page in ["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"] {
         copy(&workspace.root().join(page), &dir.join(page))?;
     }
-    for part in ["man", "completions"] {
-        tee.run(Command::new(&binary).args(["generate", part]).arg(dir.join(part)))?;
+    tee.run(Command::new(&binary).args(["generate", "man"]).arg(dir.join("man")))?;
+    for (shell, file) in COMPLETIONS {
+        let output = Command::new(&binary)
+            .args(["generate", "completions", shell])
+            .output()
+            .with_context(|| format!("{} can't be started", binary.display()))?;
+        ensure!(output.status.success(), "the completions of {shell} can't be made");
+        let path = dir.join("completions").join(file);
+        std::fs::write(&path, output.stdout).with_context(|| format!("can't write {}", path.display()))?;
     }
     let archive = format!("{name}.tar.gz");
     tee.run(Command::new("tar").current_dir(&dist).args([
