@@ -111,7 +111,8 @@ impl Hypervisor for OneGuest {
         let live = which == Which::Live;
         let id = if live { " id='1'" } else { "" };
         Ok(format!(
-            "<domain type='qemu'{id}><name>{}</name><uuid>{}</uuid><devices>{}</devices></domain>",
+            "<domain type='qemu'{id}><name>{}</name><uuid>{}</uuid><devices>{}<channel type='unix'>\
+             <target type='virtio' name='org.qemu.guest_agent.0' state='connected'/></channel></devices></domain>",
             self.id.name,
             self.id.uuid,
             self.disk(live)
