@@ -54,16 +54,16 @@ impl Reach {
         self.lost.as_ref().map(|(since, why)| (now.saturating_sub(*since), why.as_str()))
     }
 
-    /// Probes if it is time to.
+    /// Probes if it is time to, and tells whether it did.
     pub(super) fn probe(
         &mut self,
         session: &Session,
         every: Duration,
         limit: &Limit<'_>,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let now = session.clock().elapsed();
         if self.off || now < self.next {
-            return Ok(());
+            return Ok(false);
         }
         self.next = now + every;
         let argv = ["ssh-keyscan", "-T", "4", "-t", "ed25519", "-p", &self.port, "--", &self.host];
@@ -72,11 +72,11 @@ impl Reach {
             Ok(answer) => answer,
             Err(RunError::Spawn { .. }) => {
                 self.off = true;
-                return Ok(());
+                return Ok(false);
             }
             Err(RunError::TimedOut { .. }) => {
                 self.note(now, "its sshd does not answer".to_owned());
-                return Ok(());
+                return Ok(true);
             }
             Err(error) => return Err(error.into()),
         };
@@ -92,7 +92,7 @@ impl Reach {
             let silent = format!("its sshd does not answer at port {}", self.port);
             self.note(now, if said.is_empty() { silent } else { said });
         }
-        Ok(())
+        Ok(true)
     }
 
     fn note(&mut self, now: Duration, why: String) {

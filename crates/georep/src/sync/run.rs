@@ -194,7 +194,7 @@ impl<'a> Run<'a> {
         let still_for = self.options.starved_after.max(rollover * 3);
         let mut touched = self.now();
         let mut answered = self.now();
-        let mut last: String;
+        let mut last = String::from("no row was read");
         if let Some(every) = self.options.probe_every {
             reach.not_before(self.now() + every);
         }
@@ -205,7 +205,11 @@ impl<'a> Run<'a> {
                 Ok(status) => {
                     answered = self.now();
                     self.watch.note(&status, checkpoint, answered);
-                    let judgement = Judgement::of(&status, checkpoint);
+                    let mut judgement = Judgement::of(&status, checkpoint);
+                    let back = self.watch.not_back(&status);
+                    judgement
+                        .missing
+                        .extend(back.iter().map(|b| format!("{b} was not running and is not back")));
                     if judgement.is_complete() {
                         (self.progress)(SyncProgress::Polled { status: status.clone(), missing: Vec::new() });
                         return Ok(status);
@@ -217,6 +221,8 @@ impl<'a> Run<'a> {
                 Err(error) if lasting(&error) || self.since(answered) > self.options.faulty_grace => {
                     return Err(error);
                 }
+                // Cut off by the deadline: what was seen before says more.
+                Err(Error::Run(RunError::TimedOut { .. })) if self.over() => {}
                 Err(error) => {
                     tracing::debug!(%error, "status");
                     last = error.to_string();
@@ -224,10 +230,12 @@ impl<'a> Run<'a> {
             }
             let pause = self.options.poll.max(self.since(asked));
             if let Some(every) = self.options.probe_every {
-                self.probe(&mut reach, every, &last)?;
+                let probed = self.probe(&mut reach, every, &last)?;
                 let lost = reach.lost(self.now()).map(|(since, why)| (since, why.to_owned()));
                 if let Some((since, why)) = lost {
-                    (self.progress)(SyncProgress::Unreachable { since, reason: why.clone() });
+                    if probed {
+                        (self.progress)(SyncProgress::Unreachable { since, reason: why.clone() });
+                    }
                     if since > self.options.unreachable_grace || self.over() {
                         return Err(unreachable(&reach, since, why, last));
                     }
@@ -256,8 +264,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Probes the far side when it is due, and once more when the time is over.
-    fn probe(&mut self, reach: &mut Reach, every: Duration, last: &str) -> Result<(), Error> {
+    /// Probes the far side when it is due, and once more when the time is over. Tells whether it did.
+    fn probe(&mut self, reach: &mut Reach, every: Duration, last: &str) -> Result<bool, Error> {
         let over = self.over();
         let unlimited = self.session.calls(None);
         let limit = if over { unlimited.limit() } else { self.calls.limit() };

@@ -74,6 +74,12 @@ impl Watch {
         }
     }
 
+    /// Bricks whose workers died and are being started again: rows that say Initializing prove nothing for them.
+    pub(super) fn not_back(&self, status: &SessionStatus) -> Vec<BrickName> {
+        let starting = status.rows.iter().filter(|r| r.status() == Some(&WorkerStatus::Initializing));
+        starting.map(|r| r.brick.clone()).filter(|b| self.unfit.contains_key(b)).collect()
+    }
+
     /// Bricks whose workers have not run for longer than `grace`, and for how long at most.
     pub(super) fn unfit(&self, now: Duration, grace: Duration) -> Option<(Vec<BrickName>, Duration)> {
         longer(self.unfit.iter().map(|(b, since)| (b, *since)), now, grace)

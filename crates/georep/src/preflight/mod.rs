@@ -1,11 +1,12 @@
 //! What has to hold before a run, and the ways to a false or stuck *complete* that can be seen beforehand.
 
+mod look;
+
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
-use crate::session::Session;
+pub use look::preflight;
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -89,17 +90,4 @@ impl std::fmt::Display for Finding {
 pub struct PreflightOptions {
     /// The mount of the primary volume that is going to be touched; `None` leaves the check out.
     pub mount: Option<PathBuf>,
-}
-
-/// Looks at everything that has to hold before a run.
-///
-/// What can't be looked at is a finding too. A finding does not stop anything by itself: the caller decides by its
-/// [`Severity`].
-///
-/// # Errors
-/// If the session does not exist or the primary's glusterd can't be asked.
-pub fn preflight(session: &Session, options: &PreflightOptions) -> Result<Vec<Finding>, Error> {
-    let _ = options;
-    session.status()?;
-    Ok(Vec::new())
 }
