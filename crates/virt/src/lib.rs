@@ -20,6 +20,8 @@ pub mod guard;
 mod hypervisor;
 mod intent;
 mod journal;
+#[cfg(feature = "libvirt")]
+mod libvirt;
 mod observe;
 mod pen;
 mod plan;
@@ -40,6 +42,8 @@ pub use hypervisor::{
 };
 pub use intent::{DiskIntent, Intent, Progressed};
 pub use journal::{Instance, IntendedDisk, Journal, JournalError, NullJournal, Step, StepKind};
+#[cfg(feature = "libvirt")]
+pub use libvirt::Libvirt;
 pub use observe::{DiskCondition, DiskObservation, Observation, observe};
 pub use plan::{Check, Finding, Plan, PlanOptions, PlannedDisk, Severity, plan};
 pub use recover::{Action, Problem, RecoverOptions, Recovery, recover};

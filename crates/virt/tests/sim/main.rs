@@ -1,5 +1,7 @@
 //! Against the simulated hypervisor.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod crash;
 mod pivots;
 mod preflight;
