@@ -15,15 +15,31 @@
 //! assert_eq!(bytes.next_extent(0)?.kind, ExtentKind::Data);
 //! # Ok::<(), std::io::Error>(())
 //! ```
+//!
+//! | what | as a [`Storage`] |
+//! | --- | --- |
+//! | a file or block device | [`FileStorage`]; with the feature `mmap`, `MappedFile` |
+//! | bytes in memory | `[u8]`, `Vec<u8>`, [`bytes::Bytes`] |
+//! | a stream that can seek | [`StreamStorage`]; the other way round, [`StorageReader`] |
+//! | what implements `positioned_io`'s traits | with the feature `positioned-io`, `FromReadAt` and `ToReadAt` |
+//! | a reference, `Box` or `Arc` to a storage | the storage itself |
 #![deny(unsafe_code)]
 
 mod extent;
 mod file;
 mod memory;
+#[cfg(feature = "mmap")]
+mod mmap;
+#[cfg(feature = "positioned-io")]
+mod positioned;
 mod reader;
 mod storage;
 
 pub use extent::{Extent, ExtentKind, Extents, extents};
 pub use file::FileStorage;
-pub use reader::StorageReader;
+#[cfg(feature = "mmap")]
+pub use mmap::MappedFile;
+#[cfg(feature = "positioned-io")]
+pub use positioned::{FromReadAt, ToReadAt};
+pub use reader::{StorageReader, StreamStorage};
 pub use storage::Storage;
