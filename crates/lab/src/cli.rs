@@ -1,14 +1,16 @@
 //! The lab's command line, as `cargo xtask lab` and the example `lab` run it.
 
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::config::{GuestConfig, LabConfig, SessionConfig, SiteName, VolumeLayout};
+use crate::config::{GuestConfig, LabConfig, SessionConfig, SiteName};
 use crate::lab::{Lab, instances};
+use crate::layout::VolumeLayout;
 
 /// Two sites of real GlusterFS, libvirt and QEMU on this machine (needs root and Debian).
 #[derive(Debug, Args)]
@@ -316,10 +318,10 @@ fn print_status(instance: &str, format: OutputFormat) -> Result<bool> {
     Ok(status.phase.is_some() && status.problems.is_empty())
 }
 
+/// Becomes the command: its status, its signals and its terminal are its own.
 fn exec(lab: &Lab, site: SiteName, command: &[String]) -> Result<()> {
     let Some((program, arguments)) = command.split_first() else { bail!("no command") };
-    let status = lab.site(site).command(program).args(arguments).status().context("cannot start nsenter")?;
-    if status.success() { Ok(()) } else { bail!("{program} at {site}: {status}") }
+    Err(lab.site(site).command(program).args(arguments).exec()).context("cannot start nsenter")
 }
 
 fn guest(lab: &Lab, command: &GuestCommand, format: OutputFormat) -> Result<()> {

@@ -1,7 +1,7 @@
 //! The lab as a whole: up, attach, status, down.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use crate::config::{LabConfig, SiteName};
 use crate::error::{IoContext, LabError, Result};
 use crate::guest::Guest;
 use crate::instance::{self, Paths, ROOT};
+use crate::lock::Lock;
 use crate::process::{self, progress};
 use crate::site::Site;
 use crate::state::{Phase, State};
@@ -57,33 +58,6 @@ pub struct Status {
     pub timings: Vec<(String, f64)>,
 }
 
-/// Holds a lock file; other programs of the lab wait, or give up.
-struct Lock {
-    _file: File,
-}
-
-impl Lock {
-    /// The lock of one instance, held while it is built or taken down.
-    fn instance(instance: &str, paths: &Paths) -> Result<Self> {
-        fs::create_dir_all(ROOT).io("create", ROOT)?;
-        let file = File::create(paths.lock()).io("create", paths.lock())?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(fs::TryLockError::WouldBlock) => Err(LabError::Busy { instance: instance.to_owned() }),
-            Err(fs::TryLockError::Error(error)) => Err(error).io("lock", paths.lock()),
-        }
-    }
-
-    /// The lock of all labs, held for moments.
-    fn all() -> Result<Self> {
-        fs::create_dir_all(ROOT).io("create", ROOT)?;
-        let path = Path::new(ROOT).join(".all.lock");
-        let file = File::create(&path).io("create", &path)?;
-        file.lock().io("lock", &path)?;
-        Ok(Self { _file: file })
-    }
-}
-
 /// The names of the labs that have a directory.
 ///
 /// # Errors
@@ -106,7 +80,7 @@ pub fn instances() -> Result<Vec<String>> {
 
 /// Takes the lowest subnet that no other lab has, and leaves the state that says so.
 fn reserve(config: &LabConfig, paths: &Paths) -> Result<State> {
-    let _all = Lock::all()?;
+    let _all = Lock::of_all()?;
     let mut taken = Vec::new();
     for name in instances()? {
         if let Ok(Some(state)) = State::load(&Paths::new(&name).state()) {
@@ -150,7 +124,7 @@ impl Lab {
         }
         let name = &config.instance;
         let paths = Paths::new(name);
-        let _lock = Lock::instance(name, &paths)?;
+        let _lock = Lock::of_instance(name, &paths)?;
         match State::load(&paths.state()) {
             Ok(Some(state)) if state.phase == Phase::Up => {
                 let lab = Self::attach(name)?;
@@ -192,7 +166,10 @@ impl Lab {
             "network 10.77.{subnet}.0/24 and file systems for bricks in {}",
             paths.root().display()
         ));
-        network::build(name, subnet)?;
+        {
+            let _all = Lock::of_all()?;
+            network::build(name, subnet)?;
+        }
         both(|| bricks::build(&config, &paths, SiteName::A), || bricks::build(&config, &paths, SiteName::B))?;
         took("network and file systems");
 
@@ -301,14 +278,19 @@ impl Lab {
         instance::check_name(instance)?;
         let paths = Paths::new(instance);
         if !paths.root().exists() && network::namespaces(instance).is_empty() {
-            let _ = fs::remove_file(paths.lock());
             return Ok(());
         }
-        let lock = Lock::instance(instance, &paths)?;
+        let lock = Lock::of_instance(instance, &paths)?;
         let begun = Instant::now();
         take_down(instance, &paths)?;
-        fs::remove_file(paths.lock()).io("remove", paths.lock())?;
-        drop(lock);
+        lock.remove()?;
+        let all = Lock::of_all()?;
+        if instances()?.is_empty() {
+            site::remove_made_places()?;
+            all.remove()?;
+            // Stays if something else is in it, such as the lock of a lab that is about to be built.
+            let _ = fs::remove_dir(ROOT);
+        }
         progress(instance, &format!("down in {:.1} s", begun.elapsed().as_secs_f64()));
         Ok(())
     }
@@ -467,7 +449,7 @@ fn take_down(instance: &str, paths: &Paths) -> Result<()> {
     let ended = process::end_all_in(&networks, Duration::from_secs(30))?;
     progress(instance, &format!("{ended} processes ended"));
     {
-        let _all = Lock::all()?;
+        let _all = Lock::of_all()?;
         network::remove(instance)?;
     }
     bricks::remove(instance, paths)?;

@@ -1,6 +1,8 @@
 //! The Debian packages a lab needs.
 
 use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -119,6 +121,7 @@ pub(crate) fn ensure(instance: &str, may_install: bool) -> Result<()> {
         progress(instance, &format!("the suite {suite} is added in {SOURCES}"));
         fs::write(SOURCES, BACKPORTS).io("write", SOURCES)?;
     }
+    let _quiet = NoDaemons::new()?;
     update()?;
     if !newer.is_empty() {
         install(suite, &newer)?;
@@ -127,6 +130,34 @@ pub(crate) fn ensure(instance: &str, may_install: bool) -> Result<()> {
         install(None, &main)?;
     }
     Ok(())
+}
+
+/// Keeps packages from starting their daemons on the machine itself: the lab runs its own. See invoke-rc.d(8).
+struct NoDaemons(Option<&'static Path>);
+
+impl NoDaemons {
+    fn new() -> Result<Self> {
+        let policy = Path::new("/usr/sbin/policy-rc.d");
+        match fs::File::create_new(policy) {
+            Ok(mut file) => {
+                let made = Self(Some(policy));
+                file.write_all(b"#!/bin/sh\nexit 101\n").io("write", policy)?;
+                file.set_permissions(fs::Permissions::from_mode(0o755)).io("set the mode of", policy)?;
+                Ok(made)
+            }
+            // The machine has a policy of its own.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(Self(None)),
+            Err(error) => Err(error).io("create", policy),
+        }
+    }
+}
+
+impl Drop for NoDaemons {
+    fn drop(&mut self) {
+        if let Some(policy) = self.0 {
+            let _ = fs::remove_file(policy);
+        }
+    }
 }
 
 /// Whether apt is told of a suite anywhere.

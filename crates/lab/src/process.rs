@@ -109,13 +109,16 @@ pub(crate) fn run(command: &mut Command, limit: Duration) -> Result<Output> {
     }
 }
 
-/// Runs a program of the host that must succeed, within the ordinary time.
+/// Runs a program of the host that must succeed, within the ordinary time. It dies with us: what a killed `up` had
+/// begun must not go on behind the back of `down`, which finds only the sites' processes.
 pub(crate) fn host<I, S>(program: &str, arguments: I) -> Result<Output>
 where
     I: IntoIterator<Item = S>,
     S: AsRef<OsStr>,
 {
-    run(Command::new(program).args(arguments).env("PATH", crate::site::PATH).env("LC_ALL", "C"), ORDINARY)
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--", program]).args(arguments);
+    run(command.env("PATH", crate::site::PATH).env("LC_ALL", "C"), ORDINARY)
 }
 
 /// Polls until `check` gives a value. It says in words what it sees meanwhile.

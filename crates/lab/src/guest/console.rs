@@ -5,6 +5,11 @@ fn since_boot(text: &str) -> &str {
     text.rfind("GUEST-BOOT").and_then(|at| text.get(at..)).unwrap_or_default()
 }
 
+/// How often the guest has booted.
+pub(crate) fn boots(text: &str) -> usize {
+    text.matches("GUEST-BOOT\n").count()
+}
+
 /// The last round that the guest has on disk and has told of, since its last boot.
 pub(crate) fn counter(text: &str) -> Option<u64> {
     // A line that is still being written has no end yet.

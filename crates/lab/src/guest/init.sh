@@ -29,8 +29,8 @@ for _ in 1 2 3 4 5 6 7 8 9 10; do
     usleep 100000
 done
 
-verify() { # disk
-    cd "/disk/$1" || return
+verify() ( # disk; a subshell, so that nothing keeps the disk as its directory
+    cd "/disk/$1" || exit
     c=0
     [ ! -s counter ] || c=$(cat counter)
     n=$((c - KEEP + 1))
@@ -38,7 +38,7 @@ verify() { # disk
     while [ "$n" -le "$c" ]; do
         if [ ! -e "$n.sum" ]; then
             echo "GUEST-CHECK BAD disk=$1 counter=$c missing=$n.sum"
-            return
+            exit
         fi
         n=$((n + 1))
     done
@@ -47,12 +47,12 @@ verify() { # disk
         [ -e "$sum" ] || break
         if ! sha256sum -c -s "$sum"; then
             echo "GUEST-CHECK BAD disk=$1 counter=$c mismatch=$sum"
-            return
+            exit
         fi
         files=$((files + 1))
     done
     echo "GUEST-CHECK OK disk=$1 counter=$c files=$files"
-}
+)
 
 DISKS=
 for block in /sys/block/vd*; do

@@ -109,15 +109,21 @@ impl<'lab> Guest<'lab> {
         Ok(self.state()? == "running")
     }
 
-    /// Starts the guest, unless it runs.
+    /// Starts the guest, unless it runs, and waits for its first word: what is read from the console from then on is
+    /// of this boot.
     ///
     /// # Errors
-    /// libvirt refuses.
+    /// libvirt refuses, or the kernel does not come up within a minute.
     pub fn start(&self) -> Result<()> {
-        if !self.is_running()? {
-            self.virsh(&["start", self.name()])?;
+        if self.is_running()? {
+            return Ok(());
         }
-        Ok(())
+        let before = console::boots(&self.console()?);
+        self.virsh(&["start", self.name()])?;
+        process::wait_for("the guest to boot", Duration::from_secs(60), POLL, || {
+            let more = console::boots(&self.console()?) > before;
+            Ok(if more { Ok(()) } else { Err(format!("console ends: {:?}", self.console_end())) })
+        })
     }
 
     /// Has the guest finish its round, unmount and turn itself off, and waits for it. It needs the agent.

@@ -1,8 +1,9 @@
 //! Making a site: its namespaces, and the private directories in place of the machine's.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use super::{PATH, Site, TMPDIR};
 use crate::config::{SiteName, VolumeConfig};
 use crate::error::{IoContext, LabError, Result};
 use crate::instance::{self, Paths, ROOT};
+use crate::lock::Lock;
 use crate::process::{self, Namespace, ORDINARY};
 
 /// The site's first process; see the file.
@@ -114,12 +116,47 @@ fn tree_script(name: SiteName, paths: &Paths) -> String {
     script
 }
 
+/// The list of directories that labs have made on the host to mount on, a line each.
+fn made_places() -> PathBuf {
+    Path::new(ROOT).join(".made")
+}
+
+/// Makes a directory to mount on where the machine has none, and notes it.
+fn make_place(place: &Path) -> Result<()> {
+    if place.exists() {
+        return Ok(());
+    }
+    let _all = Lock::of_all()?;
+    let missing: Vec<&Path> = place.ancestors().take_while(|above| !above.exists()).collect();
+    let list = made_places();
+    let mut file = fs::File::options().append(true).create(true).open(&list).io("open", &list)?;
+    for directory in missing.into_iter().rev() {
+        writeln!(file, "{}", directory.display()).io("write", &list)?;
+        fs::create_dir(directory).io("create", directory)?;
+    }
+    Ok(())
+}
+
+/// Removes the directories that labs have made on the host to mount on, if they are empty. To be called under the lock
+/// of all labs, when there are none: a directory that is removed takes others' mounts on it along.
+pub(crate) fn remove_made_places() -> Result<()> {
+    let list = made_places();
+    let text = match fs::read_to_string(&list) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).io("read", list),
+    };
+    for directory in text.lines().rev() {
+        let _ = fs::remove_dir(directory);
+    }
+    fs::remove_file(&list).io("remove", list)
+}
+
 fn fill_private_directories(name: SiteName, paths: &Paths, subnet: u8) -> Result<()> {
     for (private, place) in PRIVATE {
         let directory = paths.private(name, private);
         fs::create_dir_all(&directory).io("create", &directory)?;
-        // Something to mount on. Packages make the others; these may be missing, and stay as empty directories.
-        fs::create_dir_all(place).io("create", place)?;
+        make_place(Path::new(place))?;
     }
     let own = |what: &str| paths.private(name, what);
     let restrict = |path: &Path, mode: u32| {

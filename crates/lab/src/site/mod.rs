@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-pub(crate) use build::start;
+pub(crate) use build::{remove_made_places, start};
 
 use crate::config::{SiteName, VolumeConfig};
 use crate::error::{LabError, Result};
