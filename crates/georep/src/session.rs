@@ -338,6 +338,12 @@ impl Calls<'_> {
                     self.sleep(pause, Stage::Waiting)?;
                     pause = (pause * 2).min(Duration::from_secs(5));
                 }
+                // It is the far side's glusterd that was asked.
+                Err(Error::Cli(refused))
+                    if side == Side::Secondary && refused.kind == CliErrorKind::GlusterdDown =>
+                {
+                    return Err(CliError { kind: CliErrorKind::Unreachable, ..refused }.into());
+                }
                 other => return other,
             }
         }
@@ -450,6 +456,9 @@ impl Calls<'_> {
     }
 
     pub(crate) fn set_config(&self, option: &str, value: &str) -> Result<(), Error> {
+        // The command line takes a value that begins with '-' for an option of its own, even when quoted.
+        let shielded = format!(" {value}");
+        let value = if value.starts_with('-') { &shielded } else { value };
         self.georep(&["config", option, value, "--xml"], done)
     }
 

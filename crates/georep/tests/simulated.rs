@@ -1,4 +1,5 @@
 //! Runs of a simulated session, healthy and not.
+#![allow(clippy::unwrap_used, reason = "it is a test")]
 
 mod suite;
 

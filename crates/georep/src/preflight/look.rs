@@ -94,7 +94,8 @@ impl Look<'_> {
         if !rsync.split_whitespace().any(|o| o == "--modify-window=-1") {
             let why = "rsync-options has no --modify-window=-1: a shard that is written again within the second in which \
                        it was last replicated is not sent again";
-            let value = format!("'{}'", format!("{rsync} --modify-window=-1").trim());
+            // The command line takes a value that begins with '-' for an option of its own.
+            let value = format!("' {}'", format!("{rsync} --modify-window=-1").trim());
             let remedy = self.set("rsync-options", &value);
             self.find(Check::ModifyWindow, Severity::Warn, why, remedy);
         }
@@ -169,8 +170,10 @@ impl Look<'_> {
                 self.find(check, Severity::Refuse, why, remedy);
             }
             Err(error) => {
+                // `heal info` asks the local glusterd for the volume, whatever --remote-host says.
+                let severity = if side == Side::Primary { Severity::Warn } else { Severity::Note };
                 let why = format!("whether {name}{place} has something to heal could not be seen: {error}");
-                self.find(check, Severity::Warn, why, None);
+                self.find(check, severity, why, None);
             }
         }
     }
