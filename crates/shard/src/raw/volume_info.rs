@@ -16,7 +16,7 @@ pub struct VolumeInfo {
     pub id: Option<Uuid>,
     /// The type's number: 0 distribute, 2 replicate, 4 disperse; 7 and 9 are the distributed ones.
     pub kind: u32,
-    /// Bricks per subvolume: `distCount`, in spite of its name.
+    /// Bricks per subvolume.
     pub group: u32,
     /// How many bricks of a replica set are arbiters.
     pub arbiter_count: u32,
@@ -83,11 +83,10 @@ fn volume(node: Node<'_, '_>) -> Result<VolumeInfo, String> {
         .transpose()?;
     let kind = number(node, "type")?.ok_or_else(|| format!("volume {name} has no <type>"))?;
     let count = |field| number(node, field).map(Option::unwrap_or_default);
-    // Before 3.7 or so distCount is not told; then the counts that it is made of are.
-    let group = match (number(node, "distCount")?, kind) {
-        (Some(group), _) if group > 0 => group,
-        (_, 2 | 7) => count("replicaCount")?,
-        (_, 4 | 9) => count("disperseCount")?,
+    // distCount says the same for these, but counts all bricks of a volume that is only distributed.
+    let group = match kind {
+        2 | 7 => count("replicaCount")?,
+        4 | 9 => count("disperseCount")?,
         _ => 1,
     };
     let bricks: Vec<_> = child(node, "bricks")

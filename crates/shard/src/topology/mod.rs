@@ -1,5 +1,6 @@
 //! Which bricks make up a volume, and in which subvolumes.
 
+mod bricks;
 mod load;
 mod map;
 mod name;

@@ -1,0 +1,12 @@
+//! Volumes built by the testkit, read by this crate.
+// What helpers of tests unwrap fails the test, as it should.
+#![allow(clippy::unwrap_used)]
+
+mod afr;
+mod dht;
+mod hostile;
+mod model;
+mod support;
+mod topology;
+mod unknown;
+mod vectors;

@@ -1,0 +1,147 @@
+//! Any sequence of writes, truncations and punched holes, with bricks going down and up in between.
+
+use proptest::prelude::*;
+use stillpoint_shard::ShardError;
+use stillpoint_storage::{ExtentKind, Storage, extents};
+use stillpoint_testkit::volume::Shape;
+
+use super::support::{build, pattern, shard_error};
+
+const SHARD: u64 = 1024;
+const LONGEST: u64 = 12 * SHARD;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Write {
+        offset: u64,
+        len: u64,
+        seed: u64,
+    },
+    Truncate(u64),
+    Punch {
+        offset: u64,
+        len: u64,
+    },
+    /// A brick goes down, or comes up again without being healed.
+    Toggle(usize),
+}
+
+fn step(bricks: usize, toggles: u32) -> impl Strategy<Value = Step> {
+    let offset = 0..LONGEST - 2 * SHARD;
+    let len = prop_oneof![1..64_u64, 1..2 * SHARD];
+    prop_oneof![
+        4 => (offset.clone(), len.clone(), any::<u64>())
+            .prop_map(|(offset, len, seed)| Step::Write { offset, len, seed }),
+        1 => prop_oneof![(0..=LONGEST / SHARD).prop_map(|n| n * SHARD), 0..=LONGEST].prop_map(Step::Truncate),
+        1 => (offset, len).prop_map(|(offset, len)| Step::Punch { offset, len }),
+        toggles => (0..bricks).prop_map(Step::Toggle),
+    ]
+}
+
+fn shapes() -> impl Strategy<Value = Shape> {
+    let kinds = prop_oneof![
+        Just((1, 1, false)),
+        Just((3, 1, false)),
+        Just((1, 2, false)),
+        Just((2, 2, false)),
+        Just((1, 3, false)),
+        Just((1, 3, true)),
+    ];
+    (kinds, 0..3_usize).prop_map(|((subvolumes, replicas, arbiter), rotation)| Shape {
+        subvolumes,
+        replicas,
+        arbiter,
+        rotation: rotation % subvolumes,
+        shard_size: SHARD,
+        ..Shape::default()
+    })
+}
+
+fn plan(toggles: u32) -> impl Strategy<Value = (Shape, Vec<Step>)> {
+    shapes().prop_flat_map(move |shape| {
+        let bricks = shape.subvolumes * shape.replicas;
+        (Just(shape), prop::collection::vec(step(bricks, toggles), 1..24))
+    })
+}
+
+/// Runs the steps and reads the file. What can be read is right; where `healthy`, all can.
+fn check(shape: Shape, steps: Vec<Step>, healthy: bool) -> Result<(), TestCaseError> {
+    let mut built = build(shape);
+    let trees = &mut built.trees;
+    let mut model: Vec<u8> = Vec::new();
+    let mut up = vec![true; trees.brick_count()];
+    trees.create_file("disk").unwrap();
+    for step in steps {
+        // What the volume refuses for lack of bricks may have been done in part; from then on nothing is known.
+        let done = match step {
+            Step::Toggle(brick) => {
+                up[brick] = !up[brick];
+                trees.set_up(brick, up[brick]);
+                Ok(())
+            }
+            Step::Write { offset, len, seed } => {
+                let bytes = pattern(seed, len as usize);
+                let end = (offset + len) as usize;
+                model.resize(model.len().max(end), 0);
+                model[offset as usize..end].copy_from_slice(&bytes);
+                trees.write("disk", offset, &bytes)
+            }
+            Step::Truncate(size) => {
+                model.resize(size as usize, 0);
+                trees.truncate("disk", size)
+            }
+            Step::Punch { offset, len } => {
+                let end = ((offset + len) as usize).min(model.len());
+                model.get_mut(offset as usize..end).unwrap_or_default().fill(0);
+                trees.punch("disk", offset, len)
+            }
+        };
+        if done.is_err() {
+            prop_assert!(!healthy);
+            return Ok(());
+        }
+    }
+    let file = match built.open("disk", &[]) {
+        Ok(file) => file,
+        Err(ShardError::SplitBrain { .. }) if !healthy => return Ok(()),
+        Err(error) => return Err(TestCaseError::fail(error.to_string())),
+    };
+    prop_assert_eq!(file.size(), model.len() as u64);
+    for (number, expected) in model.chunks(SHARD as usize).enumerate() {
+        let mut piece = vec![0xee; expected.len()];
+        match file.read_exact_at(number as u64 * SHARD, &mut piece) {
+            Ok(()) => prop_assert_eq!(piece, expected, "shard {}", number),
+            Err(error) => {
+                let error = shard_error(error);
+                prop_assert!(matches!(error, ShardError::SplitBrain { .. }), "{error}");
+                prop_assert!(!healthy, "{error}");
+            }
+        }
+    }
+    let mut at = 0;
+    for extent in extents(&file) {
+        let extent = extent.unwrap();
+        prop_assert_eq!(extent.offset, at);
+        at = extent.end();
+        if extent.kind == ExtentKind::Hole {
+            prop_assert!(model[extent.offset as usize..at as usize].iter().all(|&byte| byte == 0));
+        }
+        prop_assert!(!healthy || extent.kind != ExtentKind::Unknown);
+    }
+    prop_assert_eq!(at, model.len() as u64);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_was_written_is_what_is_read((shape, steps) in plan(0)) {
+        check(shape, steps, true)?;
+    }
+
+    #[test]
+    fn with_bricks_down_in_between_the_latest_is_read_or_split_brain_reported((shape, steps) in plan(3)) {
+        check(shape, steps, false)?;
+    }
+}

@@ -1,0 +1,172 @@
+//! What is not known is never read as zeros.
+
+use std::io;
+
+use stillpoint_shard::ShardError;
+use stillpoint_storage::{ExtentKind, Storage, extents};
+use stillpoint_testkit::volume::Shape;
+
+use super::support::{Built, build, bytes, pattern, shard_error};
+
+const SHARD: u64 = 4096;
+
+/// A sparse file over all subvolumes: shards 0, 1, 4, 5, 8, 9, … are there, of 24 and a bit.
+fn sparse(subvolumes: usize, replicas: usize, arbiter: bool) -> (Built, Vec<u8>) {
+    let mut built = build(Shape { subvolumes, replicas, arbiter, shard_size: SHARD, ..Shape::default() });
+    let size = 24 * SHARD + 100;
+    let mut model = vec![0; size as usize];
+    built.trees.create_file("disk").unwrap();
+    built.trees.truncate("disk", size).unwrap();
+    for index in (0..24).filter(|index| index % 4 < 2) {
+        // Some shards are shorter than they could be.
+        let piece = pattern(index, if index % 4 == 1 { 700 } else { SHARD as usize });
+        let at = index * SHARD;
+        built.trees.write("disk", at, &piece).unwrap();
+        model[at as usize..][..piece.len()].copy_from_slice(&piece);
+    }
+    (built, model)
+}
+
+/// Reads every byte by itself in pieces, and checks each against the model: what is read is right.
+fn check_what_can_be_read(built: &Built, model: &[u8], missing: &[usize]) -> Result<usize, ShardError> {
+    let file = built.open("disk", missing)?;
+    assert_eq!(file.size(), model.len() as u64);
+    let (mut refused, mut at) = (0, 0);
+    while at < model.len() {
+        let mut piece = vec![0xee; 512.min(model.len() - at)];
+        match file.read_exact_at(at as u64, &mut piece) {
+            Ok(()) => assert_eq!(piece, model[at..at + piece.len()], "at {at} without {missing:?}"),
+            Err(error) => {
+                refused += 1;
+                let kind = file.next_extent(at as u64).unwrap().kind;
+                assert_eq!(kind, ExtentKind::Unknown, "at {at} without {missing:?}");
+                let ShardError::Unknown { missing: named, .. } = shard_error(error) else {
+                    panic!("another error at {at} without {missing:?}")
+                };
+                assert!(!named.is_empty());
+                for brick in named {
+                    assert!(missing.iter().any(|number| built.name(*number) == brick.brick), "{brick}");
+                }
+            }
+        }
+        at += piece.len();
+    }
+    Ok(refused)
+}
+
+/// Goes through every subset of missing bricks: bytes are right or refused, and nothing is refused as long as
+/// each subvolume has a brick with data.
+fn every_subset(subvolumes: usize, replicas: usize, arbiter: bool) {
+    let (built, model) = sparse(subvolumes, replicas, arbiter);
+    let count = built.trees.brick_count();
+    for set in 0..1_usize << count {
+        let missing: Vec<usize> = (0..count).filter(|brick| set >> brick & 1 == 1).collect();
+        let readable = (0..subvolumes).all(|subvolume| {
+            built
+                .trees
+                .members(subvolume)
+                .any(|brick| !missing.contains(&brick) && !built.trees.is_arbiter(brick))
+        });
+        match check_what_can_be_read(&built, &model, &missing) {
+            Ok(refused) => assert_eq!(refused == 0, readable, "without {missing:?}"),
+            Err(error) => {
+                assert!(!readable, "without {missing:?}: {error}");
+                assert!(
+                    matches!(error, ShardError::Unknown { .. } | ShardError::NoBricks { .. }),
+                    "without {missing:?}: {error}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn distributed_every_subset_of_bricks_reads_right_or_is_refused() {
+    every_subset(3, 1, false);
+}
+
+#[test]
+fn replicated_every_subset_of_bricks_reads_right_or_is_refused() {
+    every_subset(1, 3, false);
+}
+
+#[test]
+fn distributed_replicated_every_subset_of_bricks_reads_right_or_is_refused() {
+    every_subset(2, 2, false);
+}
+
+/// Without the bricks with data, an arbiter tells names and sizes; reading data is split from that.
+#[test]
+fn an_arbiter_alone_proves_holes_but_never_supplies_data() {
+    let (built, model) = sparse(1, 3, true);
+    for missing in [&[][..], &[0], &[1], &[2]] {
+        assert_eq!(bytes(&built.open("disk", missing).unwrap()).unwrap(), model, "without {missing:?}");
+    }
+    let file = built.open("disk", &[0, 1]).unwrap();
+    assert_eq!(file.size(), model.len() as u64);
+    let read = |at: u64| {
+        let mut buf = [0xee; 16];
+        file.read_exact_at(at, &mut buf).map(|()| buf).map_err(shard_error)
+    };
+    // Shards 2 and 3 are absent, and the arbiter is a witness of that.
+    assert_eq!(read(2 * SHARD).unwrap(), [0; 16]);
+    for at in [0, SHARD, 4 * SHARD, SHARD + 4000] {
+        assert!(read(at).is_err(), "at {at}");
+        assert_eq!(file.next_extent(at).unwrap().kind, ExtentKind::Unknown);
+    }
+    assert_eq!(file.allocated(), None);
+}
+
+#[test]
+fn a_whole_subvolume_missing_makes_absent_shards_unknown_by_name() {
+    let (built, _) = sparse(2, 2, false);
+    let base = built.trees.shard_subvolume("disk", 0).unwrap();
+    let gone: Vec<usize> = built.trees.members(1 - base).collect();
+    let file = built.open("disk", &gone).unwrap();
+    let mut buf = vec![0; file.size() as usize];
+    let error = file.read_exact_at(0, &mut buf).unwrap_err();
+    for brick in &gone {
+        assert!(error.to_string().contains(&built.trees.brick_name(*brick)), "{error}");
+    }
+    assert_eq!(error.kind(), io::ErrorKind::Other);
+    assert!(extents(&file).any(|extent| extent.unwrap().kind == ExtentKind::Unknown));
+}
+
+#[test]
+fn a_file_that_may_be_on_a_missing_subvolume_is_not_called_absent() {
+    let (built, _) = sparse(2, 2, false);
+    assert!(matches!(built.open("none", &[]), Err(ShardError::NotFound { .. })));
+    assert!(matches!(built.open("none", &[0, 2]), Err(ShardError::NotFound { .. })));
+    for gone in [[0, 1], [2, 3]] {
+        assert!(matches!(built.open("none", &gone), Err(ShardError::Unknown { .. })), "without {gone:?}");
+    }
+}
+
+#[test]
+fn extents_tile_the_file_and_agree_with_its_bytes() {
+    let (built, model) = sparse(2, 2, false);
+    let file = built.open("disk", &[]).unwrap();
+    let mut at = 0;
+    let mut holes = 0;
+    for extent in extents(&file) {
+        let extent = extent.unwrap();
+        assert_eq!(extent.offset, at);
+        at = extent.end();
+        assert_ne!(extent.kind, ExtentKind::Unknown);
+        if extent.kind == ExtentKind::Hole {
+            holes += extent.len;
+            assert!(model[extent.offset as usize..at as usize].iter().all(|&byte| byte == 0), "{extent:?}");
+        }
+    }
+    assert_eq!(at, file.len());
+    // Two shards in four are absent, the last is short, and the second is shorter than a shard.
+    assert!(holes >= 12 * SHARD, "{holes}");
+    assert!(file.next_extent(file.len()).is_err());
+    let stored: u64 = (0..file.shard_count())
+        .filter_map(|index| match file.shard(index).unwrap() {
+            stillpoint_shard::ShardState::Present(shard) => Some(shard.chosen().unwrap().allocated),
+            _ => None,
+        })
+        .sum();
+    assert_eq!(file.allocated(), Some(stored));
+}

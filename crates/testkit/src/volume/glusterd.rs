@@ -1,0 +1,91 @@
+//! What glusterd writes and prints about the volume.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::Path;
+
+use super::trees::BrickTrees;
+
+/// The host that all bricks are said to be on.
+const HOST: &str = "siteA";
+
+impl BrickTrees {
+    /// The brick's name in the volume: `siteA:/path`.
+    #[must_use]
+    pub fn brick_name(&self, number: usize) -> String {
+        format!("{HOST}:{}", self.brick(number).display())
+    }
+
+    /// Writes glusterd's directory of the volume to `dir`, which must not exist: `info` and `bricks/`. It has
+    /// credentials in it, as a real one does.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn write_glusterd_directory(&self, dir: &Path) -> io::Result<()> {
+        std::fs::create_dir(dir)?;
+        std::fs::create_dir(dir.join("bricks"))?;
+        let replicated = self.shape.replicas > 1;
+        let mut info = format!(
+            "type={}\ncount={}\nstatus=1\nsub_count={}\n",
+            if replicated { 2 } else { 0 },
+            self.bricks.len(),
+            self.shape.replicas
+        );
+        let arbiters = u8::from(self.shape.arbiter);
+        let text = format!(
+            "replica_count={}\narbiter_count={arbiters}\ndisperse_count=0\nredundancy_count=0\nversion=3\n\
+             transport-type=0\nvolume-id={}\nusername=USER-NEVER-SHOWN\npassword=PASSWORD-NEVER-SHOWN\nop-version=110000\n\
+             client-op-version=70000\nfeatures.shard=on\nfeatures.shard-block-size={}\n",
+            self.shape.replicas, self.id, self.shape.shard_size
+        );
+        info.push_str(&text);
+        for number in 0..self.bricks.len() {
+            let path = self.brick(number).display().to_string();
+            let file = format!("{HOST}:{}", path.replace('/', "-"));
+            info.push_str(&format!("brick-{number}={file}\n"));
+            let brick = format!(
+                "uuid=11111111-2222-3333-4444-555555555555\nhostname={HOST}\npath={path}\nreal_path={path}\n\
+                 listen-port=0\nrdma.listen-port=0\ndecommissioned=0\nbrick-id={}\nmount_dir=/b\nsnap-status=0\nbrick-fsid=0\n",
+                self.client(number)
+            );
+            std::fs::write(dir.join("bricks").join(file), brick)?;
+        }
+        std::fs::write(dir.join("info"), info)
+    }
+
+    /// The output of `gluster volume info --xml`.
+    #[must_use]
+    pub fn volume_info_xml(&self) -> String {
+        let replicas = self.shape.replicas;
+        let kind = match (replicas > 1, self.shape.subvolumes > 1) {
+            (false, _) => 0,
+            (true, false) => 2,
+            (true, true) => 7,
+        };
+        let per_subvolume = if replicas > 1 { replicas } else { self.bricks.len() };
+        let mut bricks = String::new();
+        for number in 0..self.bricks.len() {
+            let name = self.brick_name(number);
+            let arbiter = u8::from(self.is_arbiter(number));
+            write!(
+                bricks,
+                "<brick uuid=\"11111111-2222-3333-4444-555555555555\">{name}<name>{name}</name>\
+                 <hostUuid>11111111-2222-3333-4444-555555555555</hostUuid><isArbiter>{arbiter}</isArbiter></brick>"
+            )
+            .unwrap_or_default();
+        }
+        format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?>\n<cliOutput><opRet>0</opRet><opErrno>0</opErrno>\
+             <opErrstr/><volInfo><volumes><volume><name>{}</name><id>{}</id><status>1</status><statusStr>Started</statusStr>\
+             <snapshotCount>0</snapshotCount><brickCount>{}</brickCount><distCount>{per_subvolume}</distCount>\
+             <replicaCount>{replicas}</replicaCount><arbiterCount>{}</arbiterCount><disperseCount>0</disperseCount>\
+             <redundancyCount>0</redundancyCount><type>{kind}</type><transport>0</transport><bricks>{bricks}</bricks>\
+             <optCount>1</optCount><options><option><name>features.shard</name><value>on</value></option></options>\
+             </volume><count>1</count></volumes></volInfo></cliOutput>\n",
+            self.shape.name,
+            self.id,
+            self.bricks.len(),
+            u8::from(self.shape.arbiter)
+        )
+    }
+}
