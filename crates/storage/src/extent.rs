@@ -71,7 +71,7 @@ impl<S: Storage + ?Sized> Iterator for Extents<'_, S> {
             };
             self.at = found.end();
             match &mut self.pending {
-                Some(pending) if pending.kind == found.kind => pending.len += found.len,
+                Some(pending) if pending.kind == found.kind => pending.len = found.end() - pending.offset,
                 Some(_) => return self.pending.replace(found).map(Ok),
                 None => self.pending = Some(found),
             }

@@ -131,6 +131,30 @@ impl Storage for Liar {
     }
 }
 
+/// Answers with extents that go past any number.
+struct Endless;
+
+impl Storage for Endless {
+    fn len(&self) -> u64 {
+        u64::MAX
+    }
+
+    fn read_at(&self, _: u64, _: &mut [u8]) -> std::io::Result<usize> {
+        Ok(0)
+    }
+
+    fn next_extent(&self, offset: u64) -> std::io::Result<Extent> {
+        let len = if offset == 0 { 10 } else { u64::MAX };
+        Ok(Extent { offset, len, kind: ExtentKind::Hole })
+    }
+}
+
+#[test]
+fn extents_past_any_number_end_where_numbers_do() {
+    let found: Vec<_> = extents(&Endless).map(|extent| extent.expect("it can be told")).collect();
+    assert_eq!(found, [Extent { offset: 0, len: u64::MAX, kind: ExtentKind::Hole }]);
+}
+
 #[test]
 fn a_storage_that_answers_nonsense_ends_the_iteration_with_an_error() {
     for (offset, len) in [(0, 0), (5, 10)] {

@@ -124,7 +124,7 @@ pub(crate) fn read_bitmaps<S: Storage + ?Sized>(
     let mut names = std::collections::HashSet::new();
     let mut found = 0;
     while reader.remaining() > 0 {
-        if found == place.nb_bitmaps {
+        if found == place.nb_bitmaps && reader.remaining() >= BITMAP_ENTRY_LEN as u64 {
             return Err(BitmapError::TooMany(place.nb_bitmaps).into());
         }
         let bitmap = read_entry(&mut reader, header, found)?;

@@ -20,8 +20,17 @@ const STRIPES: u32 = 4000;
 const HEADER_SECTORS: u64 = 8;
 /// Key material is aligned to this many sectors.
 const KEY_ALIGNMENT: u64 = 8;
-/// Hashes that QEMU knows for LUKS.
-const HASHES: [&str; 8] = ["md5", "sha1", "sha224", "sha256", "sha384", "sha512", "ripemd160", "sm3"];
+/// Hashes that QEMU knows for LUKS, and the length of their digests in bytes.
+const HASHES: [(&str, u32); 8] = [
+    ("md5", 16),
+    ("sha1", 20),
+    ("sha224", 28),
+    ("sha256", 32),
+    ("sha384", 48),
+    ("sha512", 64),
+    ("ripemd160", 20),
+    ("sm3", 32),
+];
 /// Ciphers by LUKS's name, the length of the key in bytes, and QEMU's name.
 const CIPHERS: [(&str, u32, &str); 10] = [
     ("aes", 16, "aes-128"),
@@ -36,6 +45,7 @@ const CIPHERS: [(&str, u32, &str); 10] = [
     ("twofish", 32, "twofish-256"),
 ];
 const MODES: [&str; 4] = ["ecb", "cbc", "xts", "ctr"];
+const IV_GENERATORS: [&str; 3] = ["plain", "plain64", "essiv"];
 
 /// What the LUKS header of an image says. No key is in it, and none is needed to read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,6 +175,16 @@ pub enum LuksError {
     /// An IV generator that is not known.
     #[error("the IV generator {0:?} of the LUKS header is not known")]
     IvGenerator(Name),
+    /// With `essiv` the hash's digest is a key of the cipher: it must be as long as one.
+    #[error(
+        "the IV generator essiv of the LUKS header makes keys of {digest_len} bytes, but {cipher} has none such"
+    )]
+    EssivHash {
+        /// The cipher, by QEMU's name.
+        cipher: &'static str,
+        /// The length of the digest in bytes.
+        digest_len: u32,
+    },
     /// `essiv` without its hash.
     #[error("the IV generator essiv of the LUKS header has no hash")]
     NoIvHash,
@@ -196,6 +216,15 @@ impl LuksError {
             Self::Mode(mode) => format!("Cipher mode '{mode}' not supported"),
             Self::Hash(hash) => format!("Hash algorithm '{hash}' not supported"),
             Self::IvGenerator(name) => format!("IV generator '{name}' not supported"),
+            Self::EssivHash { cipher, digest_len } => {
+                let family = match cipher.split_once('-') {
+                    Some(("aes", _)) => "AES",
+                    Some(("serpent", _)) => "Serpent",
+                    Some(("twofish", _)) => "Twofish",
+                    _ => return format!("Cipher {cipher} not supported with essiv"),
+                };
+                format!("No {family} cipher with key size {digest_len} available")
+            }
             Self::NoIvHash => "Missing IV generator hash specification".into(),
         }
     }
@@ -229,20 +258,35 @@ impl LuksHeader {
         let cipher_mode = text(&raw.cipher_mode, LuksField::CipherMode)?;
         let hash_spec = text(&raw.hash_spec, LuksField::HashSpec)?;
         check_places(&raw)?;
-        let cipher = cipher(cipher_mode)?;
-        let hash = known_hash(hash_spec)?;
+        let words = ModeWords::split(cipher_mode)?;
+        let ivgen_hash = words.ivgen_hash.map(known_hash).transpose()?;
+        let mode = known(MODES, words.mode).ok_or_else(|| LuksError::Mode(Name::new(words.mode)))?;
         // XTS takes two keys of half the length.
-        let key_len = if cipher.mode == "xts" { raw.key_bytes / 2 } else { raw.key_bytes };
-        let name = CIPHERS
+        let key_len = if mode == "xts" { raw.key_bytes / 2 } else { raw.key_bytes };
+        let has_key = |len: u32| {
+            move |(luks, key, _): &&(&str, u32, &str)| luks.as_bytes() == cipher_name && *key == len
+        };
+        let (_, _, cipher) = CIPHERS
             .iter()
-            .find(|(luks, len, _)| luks.as_bytes() == cipher_name && *len == key_len)
-            .map(|(_, _, qemu)| *qemu)
+            .find(has_key(key_len))
             .ok_or_else(|| LuksError::Cipher { cipher: Name::new(cipher_name), key_len })?;
+        let (hash, _) = known_hash(hash_spec)?;
+        let ivgen = known(IV_GENERATORS, words.ivgen)
+            .ok_or_else(|| LuksError::IvGenerator(Name::new(words.ivgen)))?;
+        let ivgen_hash = match (ivgen, ivgen_hash) {
+            ("essiv", None) => return Err(LuksError::NoIvHash),
+            ("essiv", Some((_, digest_len))) if !CIPHERS.iter().any(|known| has_key(digest_len)(&known)) => {
+                return Err(LuksError::EssivHash { cipher, digest_len });
+            }
+            ("essiv", Some((name, _))) => Some(name),
+            // Others have no use for a hash.
+            _ => None,
+        };
         Ok(Self {
-            cipher: name,
-            mode: cipher.mode,
-            ivgen: cipher.ivgen,
-            ivgen_hash: cipher.ivgen_hash,
+            cipher,
+            mode,
+            ivgen,
+            ivgen_hash,
             hash,
             uuid: Name::from_c(&raw.uuid),
             payload_offset: u64::from(raw.payload_offset) * LUKS_SECTOR,
@@ -304,35 +348,34 @@ fn check_places(raw: &RawLuksHeader) -> Result<(), LuksError> {
     Ok(())
 }
 
-/// The parts of a cipher mode such as `xts-plain64` or `cbc-essiv:sha256`.
-struct Cipher {
-    mode: &'static str,
-    ivgen: &'static str,
-    ivgen_hash: Option<&'static str>,
+/// The words of a cipher mode such as `xts-plain64` or `cbc-essiv:sha256`.
+struct ModeWords<'a> {
+    mode: &'a [u8],
+    ivgen: &'a [u8],
+    ivgen_hash: Option<&'a [u8]>,
 }
 
-fn cipher(text: &[u8]) -> Result<Cipher, LuksError> {
-    let mut parts = text.splitn(2, |&b| b == b'-');
-    let (Some(mode), Some(ivgen)) = (parts.next(), parts.next()) else {
-        return Err(LuksError::ModeFormat(Name::new(text)));
-    };
-    let mut ivgen = ivgen.splitn(2, |&b| b == b':');
-    let generator = ivgen.next().unwrap_or_default();
-    let hash = ivgen.next().map(known_hash).transpose()?;
-    let mode = MODES
-        .into_iter()
-        .find(|known| known.as_bytes() == mode)
-        .ok_or_else(|| LuksError::Mode(Name::new(mode)))?;
-    let (ivgen, ivgen_hash) = match (generator, hash) {
-        (b"plain", _) => ("plain", None),
-        (b"plain64", _) => ("plain64", None),
-        (b"essiv", Some(hash)) => ("essiv", Some(hash)),
-        (b"essiv", None) => return Err(LuksError::NoIvHash),
-        _ => return Err(LuksError::IvGenerator(Name::new(generator))),
-    };
-    Ok(Cipher { mode, ivgen, ivgen_hash })
+impl<'a> ModeWords<'a> {
+    fn split(text: &'a [u8]) -> Result<Self, LuksError> {
+        let (mode, ivgen) = split_once(text, b'-').ok_or_else(|| LuksError::ModeFormat(Name::new(text)))?;
+        Ok(match split_once(ivgen, b':') {
+            Some((ivgen, hash)) => Self { mode, ivgen, ivgen_hash: Some(hash) },
+            None => Self { mode, ivgen, ivgen_hash: None },
+        })
+    }
 }
 
-fn known_hash(text: &[u8]) -> Result<&'static str, LuksError> {
-    HASHES.into_iter().find(|known| known.as_bytes() == text).ok_or_else(|| LuksError::Hash(Name::new(text)))
+fn split_once(text: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
+    let mut parts = text.splitn(2, |&b| b == at);
+    Some((parts.next()?, parts.next()?))
+}
+
+fn known<const N: usize>(names: [&'static str; N], text: &[u8]) -> Option<&'static str> {
+    names.into_iter().find(|name| name.as_bytes() == text)
+}
+
+/// A hash's name, and the length of its digest in bytes.
+fn known_hash(text: &[u8]) -> Result<(&'static str, u32), LuksError> {
+    let known = HASHES.into_iter().find(|(name, _)| name.as_bytes() == text);
+    known.ok_or_else(|| LuksError::Hash(Name::new(text)))
 }

@@ -20,6 +20,7 @@ mod build;
 mod bytes;
 mod header;
 mod luks;
+pub mod oracle;
 mod snapshot;
 
 pub use bitmap::BitmapSpec;

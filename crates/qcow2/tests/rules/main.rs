@@ -1,0 +1,8 @@
+//! The rules of the format: each limit at the limit and one past it, against our reader and against qemu-img;
+//! what the independent writer writes, read back; and damage of every kind.
+
+mod cases;
+mod chains;
+mod limits;
+mod mutation;
+mod round_trip;
