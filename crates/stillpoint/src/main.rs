@@ -1,3 +1,71 @@
 //! The command `stillpoint`.
+//!
+//! Arguments become calls of the libraries, results become text or JSON. Nothing is decided here.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod cli;
+mod command;
+mod exit;
+mod logging;
+mod output;
+mod progress;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+
+use cli::{Cli, Command};
+use exit::Exit;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    logging::choose_colors(cli.global.color);
+    logging::start(&cli.global);
+    match dispatch(cli) {
+        Ok(exit) => exit.into(),
+        Err(error) if output::is_broken_pipe(&error) => Exit::Done.into(),
+        Err(error) => {
+            logging::failed(&error);
+            Exit::Failed.into()
+        }
+    }
+}
+
+/// Prints what clap has to say, and tells the exit code: help and version are what was asked for; `info` answers to a
+/// wrong command line as `qemu-img` does.
+fn usage(error: &clap::Error) -> ExitCode {
+    let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    // There is nobody left to tell where this can't be written.
+    let _ = error.print();
+    if asked {
+        Exit::Done.into()
+    } else if std::env::args_os()
+        .skip(1)
+        .find(|arg| !arg.to_string_lossy().starts_with('-'))
+        .is_some_and(|arg| arg == "info")
+    {
+        Exit::Failed.into()
+    } else {
+        Exit::Usage.into()
+    }
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
+    let global = cli.global;
+    match cli.command {
+        Command::Info(args) => command::info::run(&args),
+        Command::Locate(args) => command::locate::run(&args),
+        Command::Export(args) => command::export::run(&args, &global),
+        Command::Verify(args) => command::verify::run(&args, &global),
+        Command::Run(args) => command::run::run(&args, &global),
+        Command::Recover(args) => command::recover::run(&args, &global),
+        Command::Version(args) => command::version::run(&args),
+        Command::Generate(args) => command::generate::run(&args),
+        Command::Guard(args) => command::guard::run(&args),
+    }
+}

@@ -1,0 +1,211 @@
+//! Digesting a file shard by shard.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use stillpoint_shard::{ShardState, ShardedFile};
+use stillpoint_storage::{ExtentKind, Storage as _};
+use uuid::Uuid;
+
+use super::{Digest, FileManifest, Kind, ShardDigest, TrimmedHasher};
+use crate::cancel::Stopped;
+use crate::error::{Error, Result, io};
+
+/// The most shards that a file may have: 64 TiB in shards of 4 MiB. Its manifest then takes 1 GiB of memory, which is
+/// 64 bytes a shard.
+pub const MOST_SHARDS: u64 = 1 << 24;
+
+/// The most threads that are used unasked: beyond it, disks are slower than BLAKE3.
+const THREADS: usize = 4;
+
+/// How files are digested.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ManifestOptions {
+    /// How many threads; as many as there are processors, and at most 4, when `None`. Each takes 1 MiB.
+    pub threads: Option<NonZeroUsize>,
+}
+
+/// A file's manifest, and whom a complaint about it may name.
+#[derive(Debug, Clone)]
+pub struct Digested {
+    /// What the file holds.
+    pub manifest: FileManifest,
+    /// The gfid of the file and of each of its shards that are there.
+    pub gfids: BTreeSet<Uuid>,
+}
+
+/// Digests a file straight from its bricks, one good copy of each shard. `path` names it in the manifest. `progress` is
+/// called from several threads, with how many logical bytes were done since its last call there, and may end it.
+///
+/// # Errors
+/// When a shard can't be read or isn't known, changes meanwhile, there are more than [`MOST_SHARDS`], or `progress`
+/// ends it.
+pub fn file_manifest(
+    file: &ShardedFile,
+    path: &str,
+    options: &ManifestOptions,
+    progress: &(dyn Fn(u64) -> Result<(), Stopped> + Sync),
+) -> Result<Digested> {
+    let count = file.shard_count();
+    if count > MOST_SHARDS {
+        return Err(Error::TooManyShards { path: path.to_owned(), count, limit: MOST_SHARDS });
+    }
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(THREADS);
+    let threads =
+        options.threads.map_or(processors, NonZeroUsize::get).min(usize::try_from(count).unwrap_or(1).max(1));
+    let work = Work { file, path, count, progress, next: AtomicU64::new(0), failed: AtomicBool::new(false) };
+    let parts = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| work.run())).collect();
+        workers
+            .into_iter()
+            .map(|worker| {
+                worker.join().unwrap_or_else(|_| Err(Error::Internal(format!("digesting {path} panicked"))))
+            })
+            .collect::<Result<Vec<_>>>()
+    })?;
+
+    let mut gfids = BTreeSet::from([file.gfid()]);
+    let mut bytes_read = 0;
+    let mut shards = vec![ShardDigest::hole(); usize::try_from(count).unwrap_or(usize::MAX)];
+    for done in parts.into_iter().flatten() {
+        gfids.extend(done.gfid);
+        bytes_read += done.bytes_read;
+        let at = usize::try_from(done.index).ok().and_then(|index| shards.get_mut(index));
+        *at.ok_or_else(|| Error::Internal(format!("shard {} of {count}", done.index)))? = done.digest;
+    }
+    let mut manifest = FileManifest {
+        path: path.to_owned(),
+        kind: Kind::WholeFile,
+        gfid: file.gfid(),
+        size: file.size(),
+        shard_size: file.shard_size().unwrap_or(file.size()),
+        shards,
+        digest: Digest::of_nothing(),
+        bytes_read,
+    };
+    manifest.digest = manifest.computed_digest();
+    Ok(Digested { manifest, gfids })
+}
+
+/// How many bytes are read at a time, per thread.
+const CHUNK: usize = 1 << 20;
+
+/// What the threads share.
+struct Work<'a> {
+    file: &'a ShardedFile,
+    path: &'a str,
+    count: u64,
+    progress: &'a (dyn Fn(u64) -> Result<(), Stopped> + Sync),
+    next: AtomicU64,
+    failed: AtomicBool,
+}
+
+/// One shard that is digested.
+struct Done {
+    index: u64,
+    digest: ShardDigest,
+    gfid: Option<Uuid>,
+    bytes_read: u64,
+}
+
+impl Work<'_> {
+    /// Takes shard after shard until none is left or another thread failed.
+    fn run(&self) -> Result<Vec<Done>> {
+        let mut buffer = vec![0; CHUNK];
+        let mut done = Vec::new();
+        while !self.failed.load(Ordering::Relaxed) {
+            let index = self.next.fetch_add(1, Ordering::Relaxed);
+            if index >= self.count {
+                break;
+            }
+            match self.shard(index, &mut buffer) {
+                Ok(shard) => done.push(shard),
+                Err(error) => {
+                    self.failed.store(true, Ordering::Relaxed);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    fn shard(&self, index: u64, buffer: &mut [u8]) -> Result<Done> {
+        let span = self.file.shard_size().unwrap_or(self.file.size());
+        let start = index.saturating_mul(span);
+        let end = start.saturating_add(span).min(self.file.size());
+        let shard = match self.file.shard(index)? {
+            ShardState::Hole => {
+                (self.progress)(end - start).map_err(Error::Stopped)?;
+                return Ok(Done { index, digest: ShardDigest::hole(), gfid: None, bytes_read: 0 });
+            }
+            ShardState::Present(shard) => shard,
+        };
+        let copy = shard.chosen().ok_or_else(|| self.failed(index, "no copy of it is chosen".to_owned()))?;
+        let before = Stamp::of(&copy.local)?;
+        let (digest, length, bytes_read) = self.content(index, start, end, buffer)?;
+        if Stamp::of(&copy.local)? != before {
+            return Err(Error::Changed { path: copy.local.clone() });
+        }
+        let digest = ShardDigest { digest, length, stored: Some(before.len) };
+        Ok(Done { index, digest, gfid: Some(shard.gfid), bytes_read })
+    }
+
+    /// Digests the file's bytes from `start` to `end`, one shard's, and skips its holes.
+    fn content(&self, index: u64, start: u64, end: u64, buffer: &mut [u8]) -> Result<(Digest, u64, u64)> {
+        let reading = |error: std::io::Error| self.failed(index, error.to_string());
+        let mut hasher = TrimmedHasher::new();
+        let mut bytes_read = 0;
+        let mut at = start;
+        while at < end {
+            let extent = self.file.next_extent(at).map_err(reading)?;
+            let stop = extent.end().min(end);
+            if extent.kind == ExtentKind::Hole {
+                hasher.skip_zeros(stop - at);
+                (self.progress)(stop - at).map_err(Error::Stopped)?;
+                at = stop;
+            }
+            // Reading what is unknown says why it is.
+            while at < stop {
+                let len = usize::try_from(stop - at).unwrap_or(usize::MAX).min(buffer.len());
+                let bytes = &mut buffer[..len];
+                self.file.read_exact_at(at, bytes).map_err(reading)?;
+                hasher.update(bytes);
+                bytes_read += len as u64;
+                (self.progress)(len as u64).map_err(Error::Stopped)?;
+                at += len as u64;
+            }
+        }
+        let (digest, length) = hasher.finish();
+        Ok((digest, length, bytes_read))
+    }
+
+    fn failed(&self, index: u64, reason: String) -> Error {
+        Error::Shard { path: self.path.to_owned(), index, reason }
+    }
+}
+
+/// What changes when somebody writes to a file.
+#[derive(Debug, PartialEq, Eq)]
+struct Stamp {
+    dev: u64,
+    ino: u64,
+    len: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Result<Self> {
+        let meta = std::fs::symlink_metadata(path).map_err(io("look at the shard", path))?;
+        Ok(Self {
+            dev: meta.dev(),
+            ino: meta.ino(),
+            len: meta.len(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+        })
+    }
+}

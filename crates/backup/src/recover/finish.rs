@@ -1,0 +1,200 @@
+//! Finishing one run.
+
+use serde::Serialize;
+use stillpoint_georep as georep;
+use stillpoint_virt as virt;
+
+use super::{DomainRecovery, RecoverOptions, Recovered, RunRecovery, steps_of_domains};
+use crate::Outcome;
+use crate::cycle::{Event, Parts};
+use crate::error::{Error, Result};
+use crate::journal::{AfterRun, Contents, Ended, Entry, Journal, RunBegan, RunStep};
+use crate::state::{self, StateDir};
+
+/// Finishes or undoes one run, whose lock the caller holds.
+pub(super) fn finish(
+    state: &StateDir,
+    contents: &Contents,
+    began: &RunBegan,
+    parts: &Parts<'_>,
+    options: &RecoverOptions,
+    observer: &(dyn Fn(Event<'_>) + Sync),
+) -> RunRecovery {
+    let mut recovery = RunRecovery::new(contents, began, Recovered::Finished);
+    let result = if options.dry_run {
+        recovery.outcome = Recovered::Looked;
+        look(contents, parts, &mut recovery)
+    } else {
+        act(state, contents, began, parts, options, observer, &mut recovery)
+    };
+    if let Err(error) = result {
+        recovery.outcome = Recovered::NeedsRecovery;
+        recovery.problems.push(error.to_string());
+    }
+    recovery
+}
+
+fn open_intents(contents: &Contents) -> Vec<virt::Intent> {
+    virt::Intent::from_steps(&steps_of_domains(contents)).into_iter().filter(virt::Intent::is_open).collect()
+}
+
+fn look(contents: &Contents, parts: &Parts<'_>, recovery: &mut RunRecovery) -> Result<()> {
+    for intent in open_intents(contents) {
+        let observation = virt::observe(parts.hypervisor, &intent)?;
+        recovery.domains.push(DomainRecovery {
+            domain: intent.domain.clone(),
+            tag: intent.tag.clone(),
+            found: observation.disks.iter().map(in_words).collect(),
+            actions: virt::Action::next(&observation).iter().map(in_words).collect(),
+        });
+    }
+    if may_be_replicating(contents) {
+        let running = !parts.session.status()?.all_stopped();
+        recovery.problems.push(match running {
+            true => "replication is running and would be stopped first".to_owned(),
+            false => "replication is stopped".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+fn act(
+    state: &StateDir,
+    contents: &Contents,
+    began: &RunBegan,
+    parts: &Parts<'_>,
+    options: &RecoverOptions,
+    observer: &(dyn Fn(Event<'_>) + Sync),
+    recovery: &mut RunRecovery,
+) -> Result<()> {
+    let dir = state.run_dir(&contents.header.run);
+    let journal = Journal::resume(&dir, contents)?.observed(|record| observer(Event::Recorded(record)));
+    journal.write(&Entry::Run(RunStep::RecoveryBegan { pid: std::process::id() }))?;
+    let intents = open_intents(contents);
+    thaw_first(parts.hypervisor, &intents);
+
+    // A commit rewrites the base: what it writes must not be replicated.
+    if !intents.is_empty() || may_be_replicating(contents) {
+        parts.session.ensure_stopped(&journal as &dyn georep::Journal)?;
+    }
+    let mut failed = None;
+    for intent in &intents {
+        let done = virt::recover(
+            parts.hypervisor,
+            intent,
+            &virt::RecoverOptions { undo: options.undo, comparison: None },
+            &journal as &dyn virt::Journal,
+            parts.guard,
+            &mut |progress| observer(Event::Commit(&progress)),
+        );
+        match done {
+            Ok(done) => {
+                recovery.domains.push(DomainRecovery {
+                    domain: done.domain.clone(),
+                    tag: done.tag.clone(),
+                    found: done.found.iter().map(in_words).collect(),
+                    actions: done.actions.iter().map(in_words).collect(),
+                });
+                for problem in &done.problems {
+                    recovery.outcome = Recovered::NeedsOperator;
+                    let disk =
+                        problem.target.as_ref().map(|disk| format!(", disk {disk}")).unwrap_or_default();
+                    let name = &intent.domain.name;
+                    recovery
+                        .problems
+                        .push(format!("domain '{name}'{disk}: {} ({})", problem.what, problem.remedy));
+                }
+            }
+            // The other domains are recovered all the same.
+            Err(error) => {
+                recovery.problems.push(error.to_string());
+                failed = Some(());
+            }
+        }
+    }
+    if failed.is_some() && recovery.outcome == Recovered::Finished {
+        recovery.outcome = Recovered::NeedsRecovery;
+    }
+    if recovery.outcome == Recovered::Finished {
+        leave_replication(contents, began, parts, &journal)?;
+        let outcome = intended_outcome(contents);
+        journal.write(&Entry::Run(RunStep::Ended(Ended { outcome, by_recovery: true })))?;
+        recovery.ended = Some(outcome);
+    }
+    state::write_json(&dir.join("recovery.json"), recovery)
+}
+
+/// Thaws guests that may be frozen before anything that can take long. The guard did it already, unless it died too.
+fn thaw_first(hypervisor: &dyn virt::Hypervisor, intents: &[virt::Intent]) {
+    for intent in intents.iter().filter(|intent| intent.maybe_frozen) {
+        let thawed = hypervisor
+            .set_agent_timeout(&intent.domain, std::time::Duration::from_secs(5))
+            .and_then(|()| hypervisor.thaw(&intent.domain));
+        tracing::info!(domain = %intent.domain, ?thawed, "thawed before anything else");
+    }
+}
+
+/// Whether replication may have been started by the run, and isn't known to be stopped since.
+fn may_be_replicating(contents: &Contents) -> bool {
+    contents
+        .records
+        .iter()
+        .rev()
+        .find_map(|record| match &record.entry {
+            Entry::Georep(georep::Step::Stopped { .. }) => Some(false),
+            Entry::Georep(
+                georep::Step::StartIntended { .. }
+                | georep::Step::Started { .. }
+                | georep::Step::RestartIntended { .. }
+                | georep::Step::StopIntended { .. },
+            ) => Some(true),
+            _ => None,
+        })
+        .unwrap_or(false)
+}
+
+fn leave_replication(
+    contents: &Contents,
+    began: &RunBegan,
+    parts: &Parts<'_>,
+    journal: &Journal<'_>,
+) -> Result<(), Error> {
+    let found_running = contents
+        .records
+        .iter()
+        .any(|record| matches!(record.entry, Entry::Run(RunStep::Found { replication_running: true })));
+    if began.after_run == AfterRun::AsFound && found_running {
+        journal.write(&Entry::Run(RunStep::LeaveRunningIntended))?;
+        parts.session.start()?;
+    }
+    Ok(())
+}
+
+/// How the run ends, now that everything is undone: as it was judged, if it got that far.
+fn intended_outcome(contents: &Contents) -> Outcome {
+    contents
+        .records
+        .iter()
+        .rev()
+        .find_map(|record| match &record.entry {
+            Entry::Run(RunStep::Proved { outcome, .. }) => Some(*outcome),
+            _ => None,
+        })
+        .unwrap_or(Outcome::Failed)
+}
+
+/// What serialises as `{"action" or "condition": …, "target": …}`, as `vda: commit`.
+fn in_words<T: Serialize>(value: &T) -> String {
+    let Ok(value) = serde_json::to_value(value) else { return String::new() };
+    let text = |name: &str| value.get(name).and_then(serde_json::Value::as_str);
+    let condition = value.get("condition");
+    let what = text("action")
+        .or_else(|| {
+            condition.and_then(|condition| condition.get("condition")).and_then(serde_json::Value::as_str)
+        })
+        .unwrap_or_default();
+    match text("target") {
+        Some(target) => format!("{target}: {what}"),
+        None => what.to_owned(),
+    }
+}

@@ -1,0 +1,96 @@
+//! The command line.
+
+mod read;
+mod run;
+mod volume;
+
+use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand};
+
+pub(crate) use read::{ExportArgs, InfoArgs, LocateArgs, VerifyArgs};
+pub(crate) use run::{AfterRun, GuardArgs, Quiesce, RecoverArgs, RunArgs};
+pub(crate) use volume::{SiteArgs, VolumeArgs};
+
+/// Still points of virtual machines on GlusterFS: replicated, proven, undone.
+#[derive(Debug, Parser)]
+#[command(name = "stillpoint", version, propagate_version = true, max_term_width = 110, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done, 1 failed and clean, 2 usage, 3 partial, 4 needs recovery ('stillpoint recover'), 5 locked,
+6 needs an operator. 'info' has qemu-img's: 0 and 1.
+
+Results go to stdout, everything else to stderr. STILLPOINT_LOG takes a filter such as 'debug' or
+'stillpoint_georep=trace'.";
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Say more on stderr; twice for every step, three times for everything
+    #[arg(short, long, global = true, action = ArgAction::Count, env = "STILLPOINT_VERBOSE")]
+    pub(crate) verbose: u8,
+
+    /// Say nothing on stderr but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose", env = "STILLPOINT_QUIET")]
+    pub(crate) quiet: bool,
+
+    /// When to colour what is written
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", env = "STILLPOINT_COLOR")]
+    pub(crate) color: ColorChoice,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Tell what an image is, as 'qemu-img info' does
+    Info(InfoArgs),
+    /// Tell where a byte of a file in a volume lies: shard, bricks, offset
+    Locate(LocateArgs),
+    /// Copy a file out of a volume, straight from its bricks
+    Export(ExportArgs),
+    /// Compare a file on two volumes, shard by shard, and print the proof
+    Verify(VerifyArgs),
+    /// Take a still point of domains, replicate it, prove it at the other site, and undo it
+    Run(Box<RunArgs>),
+    /// Finish or undo what interrupted runs left
+    Recover(RecoverArgs),
+    /// Tell the version, and what is compiled in
+    Version(VersionArgs),
+    /// Write man pages or shell completions
+    #[command(hide = true)]
+    Generate(GenerateArgs),
+    /// Thaw or resume a domain when stdin ends
+    #[command(hide = true)]
+    Guard(GuardArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VersionArgs {
+    /// How to write it
+    #[arg(long, value_enum, default_value = "human", env = "STILLPOINT_OUTPUT")]
+    pub(crate) output: crate::output::Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GenerateArgs {
+    #[command(subcommand)]
+    pub(crate) what: Generate,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Generate {
+    /// Write man pages, one for each command
+    Man {
+        /// The directory to write them to
+        dir: std::path::PathBuf,
+    },
+    /// Write a shell's completions to stdout
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}

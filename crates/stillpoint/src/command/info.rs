@@ -1,0 +1,112 @@
+//! `stillpoint info`: what `qemu-img info` tells.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Result;
+use stillpoint_backup::image::{LocalImages, VolumeImages};
+use stillpoint_qcow2::info::{ImageInfo, InfoOptions, chain_to_json, chain_to_text};
+use stillpoint_qcow2::{AnyFile, Chain, ChainOptions, Error, Format, Resolver, Source};
+
+use crate::cli::InfoArgs;
+use crate::command::source;
+use crate::exit::Exit;
+use crate::logging;
+use crate::output;
+
+pub(crate) fn run(args: &InfoArgs) -> Result<Exit> {
+    match tell(args)? {
+        Ok(text) => {
+            output::print(&text)?;
+            Ok(Exit::Done)
+        }
+        Err(complaint) => {
+            logging::complain(&complaint);
+            Ok(Exit::Failed)
+        }
+    }
+}
+
+/// The text to print, or the complaint, in qemu-img's words where it has some.
+fn tell(args: &InfoArgs) -> Result<Result<String, String>> {
+    let name = &args.file;
+    let could_not_open = |why: String| Ok(Err(format!("Could not open '{name}': {why}")));
+    let format = match &args.format {
+        None => None,
+        Some(wanted) => match Format::from_name(&wanted.as_str().into()) {
+            Ok(format) => Some(format),
+            Err(_) => return could_not_open(format!("Unknown driver '{wanted}'")),
+        },
+    };
+    let (source, resolver): (Source, Box<dyn Resolver>) = match source::volume(&args.volume)? {
+        Some(volume) => {
+            let mut roots = args.allow_root.clone();
+            roots.push(if args.allow_any { PathBuf::new() } else { directory_of(name) });
+            let images = VolumeImages::new(volume, args.volume.mounted_at.clone(), &roots);
+            match images.open(name) {
+                Ok(source) => (source, Box::new(images)),
+                Err(error) => return could_not_open(error.to_string()),
+            }
+        }
+        None => match Source::open(name) {
+            Ok(source) => {
+                let resolver: Box<dyn Resolver> = if args.allow_any {
+                    Box::new(AnyFile)
+                } else {
+                    Box::new(LocalImages::below(
+                        std::iter::once(directory_of(name)).chain(args.allow_root.clone()),
+                    )?)
+                };
+                (source, resolver)
+            }
+            Err(error) => return could_not_open(format!("Could not open '{name}': {}", system_text(&error))),
+        },
+    };
+    Ok(gather(args, source, format, &*resolver).map_err(|error| {
+        let why = error.qemu_text().unwrap_or_else(|| with_causes(&error));
+        format!("Could not open '{name}': {why}")
+    }))
+}
+
+fn gather(
+    args: &InfoArgs,
+    source: Source,
+    format: Option<Format>,
+    resolver: &dyn Resolver,
+) -> Result<String, Error> {
+    let json = args.output == output::Format::Json;
+    let mut text = if args.backing_chain {
+        // As qemu-img does, where an image doesn't say. What may be opened is limited all the same.
+        let options = ChainOptions::default().detect_backing_format(true);
+        let infos = ImageInfo::of_chain(&Chain::open(source, format, resolver, &options)?)?;
+        if json { chain_to_json(&infos) } else { chain_to_text(&infos) }
+    } else {
+        let options = InfoOptions::default().format(format);
+        let info = ImageInfo::gather(&Arc::clone(&source.storage), &source.name, &options)?;
+        if json { info.to_json() } else { info.to_text() }
+    };
+    if json {
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+fn directory_of(name: &str) -> PathBuf {
+    Path::new(name).parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+/// An error of the operating system as C's `strerror` words it.
+fn system_text(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
+fn with_causes(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        text.push_str(&format!(": {next}"));
+        cause = next.source();
+    }
+    text
+}

@@ -1,0 +1,12 @@
+//! One module for each command.
+
+pub(crate) mod export;
+pub(crate) mod generate;
+pub(crate) mod guard;
+pub(crate) mod info;
+pub(crate) mod locate;
+pub(crate) mod recover;
+pub(crate) mod run;
+mod source;
+pub(crate) mod verify;
+pub(crate) mod version;

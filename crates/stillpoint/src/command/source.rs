@@ -1,0 +1,41 @@
+//! Opening what the reading commands are given.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use stillpoint_backup::unused_mapping;
+use stillpoint_shard::{FileRef, ShardedFile, Volume};
+
+use crate::cli::VolumeArgs;
+
+/// The volume that the arguments name, if they name one.
+pub(crate) fn volume(args: &VolumeArgs) -> Result<Option<Volume>> {
+    let Some(site) = args.site() else {
+        if !args.map.is_empty() || args.mounted_at.is_some() {
+            bail!("--map and --mounted-at belong to a volume: name it with --volume or --brick");
+        }
+        return Ok(None);
+    };
+    let volume = site.open()?;
+    if let Some(brick) = unused_mapping(&site.mappings, &[volume.topology()]) {
+        bail!("--map names the brick {brick}, which volume {} doesn't have", volume.topology().volume);
+    }
+    Ok(Some(volume))
+}
+
+/// A file in a volume, which must be named.
+pub(crate) fn file(args: &VolumeArgs, path: &str) -> Result<ShardedFile> {
+    let volume = volume(args)?.context("which volume? Name it with --volume or --brick")?;
+    Ok(volume.open_file(&reference(path, args.mounted_at.as_deref())?)?)
+}
+
+/// A file by the path from the volume's root on, by its path below where the volume is mounted, or by its gfid.
+fn reference(path: &str, mounted_at: Option<&Path>) -> Result<FileRef> {
+    let reference = path.parse()?;
+    if let (FileRef::Path(path), Some(mount)) = (&reference, mounted_at)
+        && let Ok(inside) = path.strip_prefix(mount)
+    {
+        return Ok(FileRef::Path(PathBuf::from(inside)));
+    }
+    Ok(reference)
+}

@@ -1,0 +1,36 @@
+//! `stillpoint verify`.
+
+use anyhow::Result;
+use stillpoint_backup::{Event, SiteName, verify};
+
+use crate::cli::{Global, VerifyArgs};
+use crate::command::run::proof_in_words;
+use crate::exit::Exit;
+use crate::output::{self, Format};
+use crate::progress::Progress;
+use crate::signals;
+
+pub(crate) fn run(args: &VerifyArgs, global: &Global) -> Result<Exit> {
+    let cancel = signals::cancel_on_signals()?;
+    let progress = std::sync::Mutex::new(Progress::new(global));
+    let shown = |event: Event<'_>| {
+        if let (Event::Digest { site, done, total }, Ok(mut progress)) = (event, progress.lock()) {
+            let site = match site {
+                SiteName::Primary => "digesting at the primary",
+                SiteName::Secondary => "digesting at the secondary",
+            };
+            progress.bytes(site, done, total);
+        }
+    };
+    let (primary, secondary) = (
+        args.sites.primary(args.primary_name.as_deref()),
+        args.sites.secondary(args.secondary_name.as_deref()),
+    );
+    let proof = verify(&primary, &secondary, &args.path, args.threads, &cancel, &shown)?;
+    drop(progress);
+    match args.output {
+        Format::Json => output::print_json(&proof)?,
+        Format::Human => output::print(&proof_in_words(&proof))?,
+    }
+    Ok(if proof.holds { Exit::Done } else { Exit::Failed })
+}

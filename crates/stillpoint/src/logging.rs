@@ -1,0 +1,53 @@
+//! What goes to stderr.
+
+use std::io::IsTerminal as _;
+
+use anstyle::{AnsiColor, Style};
+use clap::ColorChoice;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::Global;
+
+/// The variable that holds a filter, such as `debug` or `stillpoint_georep=trace`. It wins over `-v` and `-q`.
+const VARIABLE: &str = "STILLPOINT_LOG";
+
+/// Has everything that is written coloured or not from now on; `auto` heeds `NO_COLOR`.
+pub(crate) fn choose_colors(when: ColorChoice) {
+    match when {
+        ColorChoice::Auto => anstream::ColorChoice::Auto,
+        ColorChoice::Always => anstream::ColorChoice::Always,
+        ColorChoice::Never => anstream::ColorChoice::Never,
+    }
+    .write_global();
+}
+
+/// Sends what the libraries trace to stderr.
+pub(crate) fn start(global: &Global) {
+    let default = match (global.quiet, global.verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "info",
+        (false, 2) => "debug",
+        (false, _) => "trace",
+    };
+    let filter = EnvFilter::try_from_env(VARIABLE).unwrap_or_else(|_| EnvFilter::new(default));
+    let colours = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours && std::io::stderr().is_terminal())
+        .with_target(global.verbose > 1)
+        .compact()
+        .init();
+}
+
+/// Tells a failure, with its causes.
+pub(crate) fn failed(error: &anyhow::Error) {
+    complain(&format!("{error:#}"));
+}
+
+/// Writes one complaint to stderr.
+pub(crate) fn complain(text: &str) {
+    let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
+    anstream::eprintln!("{red}stillpoint:{red:#} {text}");
+}

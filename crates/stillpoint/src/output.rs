@@ -1,0 +1,38 @@
+//! Writing results to stdout.
+
+use std::io::{self, Write};
+
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
+use serde::Serialize;
+
+/// How a result is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Human,
+    /// JSON, with a `schema_version`.
+    Json,
+}
+
+/// Writes text to stdout, and sees to it that it is there.
+pub(crate) fn print(text: &str) -> Result<()> {
+    let mut out = anstream::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("can't write to stdout")
+}
+
+/// Writes JSON to stdout.
+pub(crate) fn print_json<T: Serialize>(value: &T) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(value).context("can't encode the result")?;
+    text.push('\n');
+    print(&text)
+}
+
+/// Whether the reader of stdout (or stderr) went away, which is no failure of ours.
+pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
