@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -18,6 +19,7 @@ pub(crate) struct Tee {
 
 /// How long a command may take unless it is said otherwise.
 const LIMIT: Duration = Duration::from_secs(25 * 60);
+const PAUSE: Duration = Duration::from_millis(200);
 
 impl Tee {
     /// Begins an empty log at `path`.
@@ -56,16 +58,29 @@ impl Tee {
         let watchdog = Watchdog::over(child.id(), self.limit);
         // The command holds the writing ends; without this the reading below would never end.
         command.stdout(Stdio::null()).stderr(Stdio::null());
-        let mut buf = [0; 8192];
-        loop {
-            match from.read(&mut buf) {
-                Ok(0) => break,
-                Ok(n) => self.pass(&buf[..n])?,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error).context("can't read what the command says"),
+        let (chunks, said) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut buf = [0; 8192];
+            while let Ok(n) = from.read(&mut buf) {
+                if n == 0 || chunks.send(buf[..n].to_vec()).is_err() {
+                    break;
+                }
             }
-        }
-        let status = child.wait().context("can't wait for the command")?;
+        });
+        let mut ended = None;
+        let status = loop {
+            match said.recv_timeout(PAUSE) {
+                Ok(chunk) => self.pass(&chunk)?,
+                Err(RecvTimeoutError::Disconnected) => {
+                    break child.wait().context("can't wait for the command")?;
+                }
+                Err(RecvTimeoutError::Timeout) => match ended {
+                    // What it started may outlive it and hold the pipe: a guard of a guest does so on purpose.
+                    Some(status) => break status,
+                    None => ended = child.try_wait().context("can't wait for the command")?,
+                },
+            }
+        };
         if watchdog.bit() {
             bail!(
                 "`{}` took longer than {} minutes and was ended",
@@ -96,4 +111,37 @@ fn line_of(command: &Command) -> String {
 fn base_name(command: &Command) -> String {
     let program = std::path::Path::new(command.get_program());
     program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tee() -> (tempfile::TempDir, Tee) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let tee = Tee::create(&dir.path().join("log")).expect("a log");
+        (dir, tee)
+    }
+
+    #[test]
+    fn what_a_command_says_is_kept_in_order_with_how_it_ended() {
+        let (dir, mut tee) = tee();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo out; echo err >&2; exit 3"]);
+        assert_eq!(tee.status(&mut command).expect("it ran").code(), Some(3));
+        assert!(tee.run(&mut command).is_err());
+        let log = std::fs::read_to_string(dir.path().join("log")).expect("the log");
+        assert!(log.starts_with("$ sh -c echo out; echo err >&2; exit 3\nout\nerr\n"), "{log}");
+    }
+
+    #[test]
+    fn a_child_that_outlives_its_command_does_not_hold_us() {
+        let (_dir, mut tee) = tee();
+        // It ends by itself; nothing waits for it.
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 20 & echo done"]);
+        let began = std::time::Instant::now();
+        assert!(tee.status(&mut command).expect("it ran").success());
+        assert!(began.elapsed() < Duration::from_secs(20));
+    }
 }
