@@ -52,7 +52,9 @@ pub(crate) fn every_step(stage: &Stage) -> Result<()> {
         let step = (place + 1).to_string();
         let began = std::time::Instant::now();
         let outcome = die_after(stage, &step)
-            .and_then(|()| stage.ensure_guest_writes_within(Duration::from_secs(15)).context("before recovery"))
+            .and_then(|()| {
+                stage.ensure_guest_writes_within(Duration::from_secs(15)).context("before recovery")
+            })
             .and_then(|()| recovered(stage));
         match outcome {
             Ok(()) => {

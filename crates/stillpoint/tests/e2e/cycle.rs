@@ -32,9 +32,14 @@ pub(crate) fn far_side_is_whole(stage: &Stage) -> Result<()> {
         let qcow2 = stage.scratch.path().join(format!("far-{place}.qcow2"));
         let raw = stage.scratch.path().join(format!("far-{place}.raw"));
         let mut export = stage.stillpoint();
-        export.args(["export", "--output", "json", "--volume"]).arg(stage.volume_spec(SiteName::B)).arg(path).arg(&qcow2);
+        export
+            .args(["export", "--output", "json", "--volume"])
+            .arg(stage.volume_spec(SiteName::B))
+            .arg(path)
+            .arg(&qcow2);
         finish(&mut export)?.expect(0)?;
-        let convert = Command::new("qemu-img").args(["convert", "-O", "raw"]).arg(&qcow2).arg(&raw).output()?;
+        let convert =
+            Command::new("qemu-img").args(["convert", "-O", "raw"]).arg(&qcow2).arg(&raw).output()?;
         ensure!(convert.status.success(), "{}", String::from_utf8_lossy(&convert.stderr));
         std::fs::remove_file(&qcow2)?;
         raws.push(raw);
@@ -69,10 +74,14 @@ pub(crate) fn cut_link(stage: &Stage) -> Result<()> {
     let mut command = stage.run_command();
     command.args(["--deadline", "60s"]);
     command.env("STILLPOINT_PAUSE_AFTER_STEP", "georep.start-intended");
-    let ended = paused_then(command, || Ok(faults.cut_link()?), || {
-        // The guest neither stops nor waits while replication waits for the far side.
-        stage.ensure_guest_writes()
-    });
+    let ended = paused_then(
+        command,
+        || Ok(faults.cut_link()?),
+        || {
+            // The guest neither stops nor waits while replication waits for the far side.
+            stage.ensure_guest_writes()
+        },
+    );
     faults.mend_link()?;
     let ended = ended?;
     let took = began.elapsed();
@@ -80,7 +89,8 @@ pub(crate) fn cut_link(stage: &Stage) -> Result<()> {
     ensure!(took < limit + Duration::from_secs(90), "it took {took:?}");
     ensure!(matches!(ended.code, Some(1 | 4)), "a cut link was not noticed: {ended:#?}");
     ensure!(
-        ended.stderr.contains("siteB") || ended.report.as_ref().is_some_and(|report| report.to_string().contains("siteB")),
+        ended.stderr.contains("siteB")
+            || ended.report.as_ref().is_some_and(|report| report.to_string().contains("siteB")),
         "the error does not say which side was not reached: {ended:#?}"
     );
     stage.ensure_guest_writes()?;
@@ -104,7 +114,10 @@ fn paused_then(
     let stat = format!("/proc/{}/stat", child.id());
     while !std::fs::read_to_string(&stat)?.contains(") T ") {
         if let Some(status) = child.try_wait()? {
-            anyhow::bail!("it ended before its pause: {status}: {:#?}", Ended::from(child.wait_with_output()?, began.elapsed()));
+            anyhow::bail!(
+                "it ended before its pause: {status}: {:#?}",
+                Ended::from(child.wait_with_output()?, began.elapsed())
+            );
         }
         ensure!(began.elapsed() < Duration::from_secs(120), "it did not come to its pause");
         std::thread::sleep(Duration::from_millis(20));

@@ -24,7 +24,7 @@ fn far_shards(stage: &Stage) -> Result<Vec<(u64, PathBuf)>> {
     let disk = disk(stage);
     let mut found = Vec::new();
     for index in far(stage).shard_indices(&disk)? {
-        let file = far(stage).shard_files(&disk, index)?.swap_remove(0);
+        let file = far(stage).shard_copies(&disk, index)?.swap_remove(0);
         found.push((fs::metadata(&file)?.len(), index, file));
     }
     found.sort_by(|one, other| other.0.cmp(&one.0));
@@ -36,7 +36,11 @@ fn far_shards(stage: &Stage) -> Result<Vec<(u64, PathBuf)>> {
 const BEFORE_THE_PROOF: &str = "run.proof-began";
 
 /// A run during which the far side is damaged must fail and name just these shards; the overlay goes all the same.
-fn fails_by_name(stage: &Stage, expected: &mut Vec<u64>, damage: impl FnOnce(&mut Vec<u64>) -> Result<()>) -> Result<()> {
+fn fails_by_name(
+    stage: &Stage,
+    expected: &mut Vec<u64>,
+    damage: impl FnOnce(&mut Vec<u64>) -> Result<()>,
+) -> Result<()> {
     let ended = stage.run_paused_after(BEFORE_THE_PROOF, || damage(expected))?;
     let mut named: Vec<u64> = ended.differing_shards()?.into_iter().map(|(index, _)| index).collect();
     named.sort_unstable();
@@ -75,8 +79,10 @@ pub(crate) fn swapped_shards(stage: &Stage) -> Result<()> {
 
 pub(crate) fn older_shard(stage: &Stage) -> Result<()> {
     // The guest writes between this and the run's point, so that some shard has an older state.
-    let older: Vec<(u64, Kept)> =
-        far_shards(stage)?.into_iter().map(|(index, file)| Ok((index, Kept::of(&file)?))).collect::<Result<_>>()?;
+    let older: Vec<(u64, Kept)> = far_shards(stage)?
+        .into_iter()
+        .map(|(index, file)| Ok((index, Kept::of(&file)?)))
+        .collect::<Result<_>>()?;
     for _ in 0..5 {
         stage.ensure_guest_writes()?;
     }
@@ -84,7 +90,7 @@ pub(crate) fn older_shard(stage: &Stage) -> Result<()> {
     fails_by_name(stage, &mut Vec::new(), |expected| {
         for (index, kept) in &older {
             if kept.differs()? {
-                let file = far(stage).shard_files(&disk(stage), *index)?.swap_remove(0);
+                let file = far(stage).shard_copies(&disk(stage), *index)?.swap_remove(0);
                 newer = Some(Kept::of(&file)?);
                 kept.put_back()?;
                 expected.push(*index);
@@ -142,13 +148,17 @@ fn replicate_as_is(stage: &Stage) -> Result<()> {
     let began = std::time::Instant::now();
     loop {
         let status = site.gluster(words("status detail"))?;
-        let rows: Vec<&str> = status.lines().filter(|line| line.contains("Active") || line.contains("Passive")).collect();
+        let rows: Vec<&str> =
+            status.lines().filter(|line| line.contains("Active") || line.contains("Passive")).collect();
         let active = rows.iter().filter(|row| row.contains("Active")).count();
         let done = rows.iter().filter(|row| row.contains("Yes")).count();
         if active > 0 && rows.len() == config.primary.layout.bricks() && active == done {
             break;
         }
-        ensure!(began.elapsed() < std::time::Duration::from_secs(180), "not replicated after 180 s:\n{status}");
+        ensure!(
+            began.elapsed() < std::time::Duration::from_secs(180),
+            "not replicated after 180 s:\n{status}"
+        );
         std::thread::sleep(std::time::Duration::from_millis(500));
     }
     site.gluster(words("stop"))?;
@@ -189,7 +199,10 @@ pub(crate) fn silent_no_op(stage: &Stage) -> Result<()> {
     faults.set_secondary_access_mount(true)?;
     ensure!(told, "the preflight did not refuse: {refused:#?}");
     let report = ended.expect(1)?;
-    ensure!(report["verdict"]["gluster_says_complete"] == true, "Gluster did not report complete: {report:#}");
+    ensure!(
+        report["verdict"]["gluster_says_complete"] == true,
+        "Gluster did not report complete: {report:#}"
+    );
     ensure!(report["outcome"] == "failed", "{report:#}");
     let shards = shards_of(&report["proof"])?;
     ensure!(!shards.is_empty(), "no shard is named: {report:#}");

@@ -41,8 +41,10 @@ fn main() -> ExitCode {
     // They share one lab.
     arguments.test_threads = Some(1);
     let wanted = |name: &str| {
-        let matches = |filter: &String| if arguments.exact { name == filter } else { name.contains(filter.as_str()) };
-        arguments.filter.as_ref().is_none_or(matches) && !arguments.skip.iter().any(|skip| name.contains(skip.as_str()))
+        let matches =
+            |filter: &String| if arguments.exact { name == filter } else { name.contains(filter.as_str()) };
+        arguments.filter.as_ref().is_none_or(matches)
+            && !arguments.skip.iter().any(|skip| name.contains(skip.as_str()))
     };
     let lab_is_needed = !arguments.list && TESTS.iter().any(|(name, _)| wanted(name));
     let stage: Option<&'static Stage> = match lab_is_needed.then(Stage::set).transpose() {

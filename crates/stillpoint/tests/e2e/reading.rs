@@ -1,9 +1,8 @@
 //! Reading straight from the bricks, with the mount and qemu-img as oracles.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -55,12 +54,19 @@ pub(crate) fn info(stage: &Stage) -> Result<()> {
         for chain in [false, true] {
             let inside = Path::new("info").join(name);
             let mut oracle = site.command("qemu-img");
-            oracle.args(["info", "-U", "--output=json"]).args(chain.then_some("--backing-chain")).arg(mount.join(&inside));
+            oracle
+                .args(["info", "-U", "--output=json"])
+                .args(chain.then_some("--backing-chain"))
+                .arg(mount.join(&inside));
             let oracle = oracle.output()?;
             ensure!(oracle.status.success(), "{name}: {}", String::from_utf8_lossy(&oracle.stderr));
             let mut ours = stage.stillpoint();
             ours.args(["info", "--output", "json"]).args(chain.then_some("--backing-chain"));
-            ours.arg("--volume").arg(stage.volume_spec(SiteName::A)).arg("--mounted-at").arg(&mount).arg(&inside);
+            ours.arg("--volume")
+                .arg(stage.volume_spec(SiteName::A))
+                .arg("--mounted-at")
+                .arg(&mount)
+                .arg(&inside);
             let ours = finish(&mut ours)?.expect(0).with_context(|| name.to_owned())?;
             let theirs: Value = serde_json::from_slice(&oracle.stdout)?;
             // Names are given relative to what each was told.
@@ -87,7 +93,7 @@ pub(crate) fn locate(stage: &Stage) -> Result<()> {
     command.args(["locate", "--output", "json", "--volume"]).arg(stage.volume_spec(SiteName::A)).arg(&disk);
     command.arg((index * shard_size + 5).to_string());
     let found = finish(&mut command)?.expect(0)?.to_string();
-    for copy in site.shard_files(&disk, index)? {
+    for copy in site.shard_copies(&disk, index)? {
         ensure!(found.contains(&*copy.to_string_lossy()), "{} is not in {found}", copy.display());
     }
     Ok(())
@@ -119,24 +125,11 @@ fn write_disk(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Where two files differ first.
-fn first_difference(one: &Path, other: &Path) -> Result<Option<u64>> {
-    let (mut one, mut other) = (File::open(one)?, File::open(other)?);
-    let (mut left, mut right) = (vec![0; CHUNK], vec![0; CHUNK]);
-    let mut at = 0;
-    loop {
-        let n = one.read(&mut left)?;
-        if n == 0 {
-            return Ok((other.read(&mut right)? > 0).then_some(at));
-        }
-        if other.read_exact(&mut right[..n]).is_err() {
-            return Ok(Some(at));
-        }
-        if let Some(place) = (0..n).find(|&place| left[place] != right[place]) {
-            return Ok(Some(at + place as u64));
-        }
-        at += n as u64;
-    }
+/// The digest of a file's bytes.
+fn digest(path: &Path) -> Result<blake3::Hash> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(File::open(path)?).with_context(|| path.display().to_string())?;
+    Ok(hasher.finalize())
 }
 
 pub(crate) fn export(stage: &Stage) -> Result<()> {
@@ -144,27 +137,29 @@ pub(crate) fn export(stage: &Stage) -> Result<()> {
     let inside = Path::new("export-2g.raw");
     let mounted = on_mount(site, inside);
     write_disk(&mounted)?;
+    let expected = digest(&mounted)?;
     let out = site.bricks_file_system().join("export-2g.out");
-    let gone = stage.scratch.path().join("gone");
+    let empty = tempfile::tempdir_in(stage.scratch.path())?;
+    // A brick is gone for the one command: where it was lies an empty directory.
     let export = |lost: &[usize]| {
-        let mut command = stage.stillpoint();
-        command.args(["export", "--output", "json", "--volume"]).arg(stage.volume_spec(SiteName::A));
+        let mut script = String::from("set -e; ");
         for &index in lost {
-            let brick = &site.brick_dirs()[index];
-            command.arg("--map").arg(format!("siteA:{}={}", brick.display(), gone.display()));
+            script += &format!("mount --bind {} {}; ", empty.path().display(), site.brick_dirs()[index].display());
         }
+        script += "exec \"$@\"";
+        let mut command = site.command("unshare");
+        command.args(["--mount", "bash", "-c", &script, "bash", env!("CARGO_BIN_EXE_stillpoint")]);
+        command.args(["export", "--output", "json", "--volume"]).arg(stage.volume_spec(SiteName::A));
         command.arg(inside).arg(&out);
         finish(&mut command)
     };
-    // All bricks, and without either replica of each subvolume: 2 by 2.
-    for lost in [&[][..], &[0], &[1], &[2], &[3], &[0, 2], &[1, 3], &[0, 3]] {
+    // All bricks, then without either replica of both subvolumes: 2 by 2.
+    for lost in [&[][..], &[0, 2], &[1, 3]] {
         let ended = export(lost)?;
         eprintln!("export of 2 GiB without bricks {lost:?}: {:.1} s", ended.took.as_secs_f64());
         ended.expect(0)?;
         ensure!(std::fs::metadata(&out)?.len() == LEN);
-        if let Some(at) = first_difference(&mounted, &out)? {
-            anyhow::bail!("without bricks {lost:?} the export differs from the mount at byte {at}");
-        }
+        ensure!(digest(&out)? == expected, "without bricks {lost:?} the export differs from the mount");
         std::fs::remove_file(&out)?;
     }
     for lost in [[0, 1], [2, 3]] {
@@ -177,7 +172,5 @@ pub(crate) fn export(stage: &Stage) -> Result<()> {
         ensure!(!out.exists(), "a refused export left a file");
     }
     std::fs::remove_file(&mounted)?;
-    // The mount has nothing to do with what follows.
-    Command::new("sync").status()?;
     Ok(())
 }

@@ -50,7 +50,10 @@ impl Stage {
 
     /// Copies the lab's logs to where CI prints them.
     pub(crate) fn keep_logs(&self, test: &str) {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/e2e-logs").join(test.replace("::", "-"));
+        // `cargo xtask test` prints the tails of what lies there.
+        let target = std::env::var_os("CARGO_TARGET_DIR")
+            .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"), PathBuf::from);
+        let root = target.join("lab-logs").join(test.replace("::", "-"));
         match self.lab.collect_logs(&root) {
             Ok(_) => eprintln!("logs of {test}: {}", root.display()),
             Err(error) => eprintln!("the logs of {test} could not be collected: {error}"),
@@ -101,7 +104,9 @@ impl Stage {
     /// `stillpoint recover`.
     pub(crate) fn recover(&self) -> Result<Ended> {
         let mut command = self.stillpoint();
-        command.args(["recover", "--output", "json", "--commit-deadline", "4m", "--state-dir"]).arg(self.state());
+        command
+            .args(["recover", "--output", "json", "--commit-deadline", "4m", "--state-dir"])
+            .arg(self.state());
         finish(&mut command)
     }
 
@@ -124,7 +129,11 @@ impl Stage {
         for which in [&["dumpxml", guest.name()][..], &["dumpxml", "--inactive", guest.name()]] {
             let xml = guest.virsh(which)?;
             for disk in guest.disks() {
-                ensure!(xml.contains(&format!("'{}'", disk.display())), "{which:?} has no {}:\n{xml}", disk.display());
+                ensure!(
+                    xml.contains(&format!("'{}'", disk.display())),
+                    "{which:?} has no {}:\n{xml}",
+                    disk.display()
+                );
             }
             ensure!(!xml.contains("<mirror"), "{which:?} shows a job:\n{xml}");
             ensure!(!xml.contains("stillpoint"), "{which:?} shows an overlay:\n{xml}");
@@ -167,7 +176,11 @@ impl Stage {
     }
 
     /// Starts a run that stops itself after a journalled step; lets it do so, calls `meanwhile`, lets it go on.
-    pub(crate) fn run_paused_after(&self, step: &str, meanwhile: impl FnOnce() -> Result<()>) -> Result<Ended> {
+    pub(crate) fn run_paused_after(
+        &self,
+        step: &str,
+        meanwhile: impl FnOnce() -> Result<()>,
+    ) -> Result<Ended> {
         let began = Instant::now();
         let mut command = self.run_command();
         command.env("STILLPOINT_PAUSE_AFTER_STEP", step).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -236,7 +249,10 @@ impl Ended {
     /// The shards that a failed run names, as `(index, kind)`.
     pub(crate) fn differing_shards(self) -> Result<Vec<(u64, String)>> {
         let report = self.expect(1)?;
-        ensure!(report["outcome"] == "failed" && report["proof"]["holds"] == false, "it did not fail by proof: {report:#}");
+        ensure!(
+            report["outcome"] == "failed" && report["proof"]["holds"] == false,
+            "it did not fail by proof: {report:#}"
+        );
         shards_of(&report["proof"])
     }
 }
