@@ -55,7 +55,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// The step's name, such as `PivotRequested`, as it stands in serialised form.
+    /// The step's name, such as `pivot-requested`, as it stands in serialised form.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.kind.name()
@@ -66,7 +66,7 @@ impl Step {
 ///
 /// In the order in which a healthy run records them; those of a commit repeat for each disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "step")]
+#[serde(tag = "step", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum StepKind {
     /// A snapshot of these disks will be asked for. From here on the overlays named may exist.
@@ -148,26 +148,26 @@ pub enum StepKind {
 }
 
 impl StepKind {
-    /// The step's name, such as `PivotRequested`, as it stands in serialised form.
+    /// The step's name, such as `pivot-requested`, as it stands in serialised form.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            Self::SnapshotIntended { .. } => "SnapshotIntended",
-            Self::FreezeIntended { .. } => "FreezeIntended",
-            Self::Frozen { .. } => "Frozen",
-            Self::Thawed { .. } => "Thawed",
-            Self::SnapshotVerified => "SnapshotVerified",
-            Self::SnapshotAbandoned => "SnapshotAbandoned",
-            Self::CommitIntended { .. } => "CommitIntended",
-            Self::CommitReady { .. } => "CommitReady",
-            Self::SuspendIntended { .. } => "SuspendIntended",
-            Self::PivotRequested { .. } => "PivotRequested",
-            Self::PivotVerified { .. } => "PivotVerified",
-            Self::Resumed => "Resumed",
-            Self::OverlayRemovalIntended { .. } => "OverlayRemovalIntended",
-            Self::OverlayRemoved { .. } => "OverlayRemoved",
-            Self::OverlayKept { .. } => "OverlayKept",
-            Self::Undone => "Undone",
+            Self::SnapshotIntended { .. } => "snapshot-intended",
+            Self::FreezeIntended { .. } => "freeze-intended",
+            Self::Frozen { .. } => "frozen",
+            Self::Thawed { .. } => "thawed",
+            Self::SnapshotVerified => "snapshot-verified",
+            Self::SnapshotAbandoned => "snapshot-abandoned",
+            Self::CommitIntended { .. } => "commit-intended",
+            Self::CommitReady { .. } => "commit-ready",
+            Self::SuspendIntended { .. } => "suspend-intended",
+            Self::PivotRequested { .. } => "pivot-requested",
+            Self::PivotVerified { .. } => "pivot-verified",
+            Self::Resumed => "resumed",
+            Self::OverlayRemovalIntended { .. } => "overlay-removal-intended",
+            Self::OverlayRemoved { .. } => "overlay-removed",
+            Self::OverlayKept { .. } => "overlay-kept",
+            Self::Undone => "undone",
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use stillpoint_sim::hypervisor::{Crash, SimGuards};
 
+use stillpoint_virt::Intent;
+
 use crate::stage::{At, Log, Stage, crashes};
 
 /// How many steps and calls a healthy run makes: the tests below must reach the last.
@@ -18,6 +20,8 @@ fn recovered(stage: &Stage, log: &Log, when: &str) {
     let recovery = stage.recover(log).unwrap_or_else(|error| panic!("{when}: {error}"));
     assert!(recovery.is_complete(), "{when}: {:?}", recovery.problems);
     stage.assert_clean(when);
+    let closed = Intent::from_steps(&log.steps());
+    assert!(closed.iter().all(|intent| !intent.is_open()), "{when}: {closed:?}");
     // A second recovery finds nothing to do.
     let again = stage.recover(log).unwrap_or_else(|error| panic!("{when}, again: {error}"));
     assert!(again.is_complete() && again.actions.is_empty(), "{when}: {:?}", again.actions);
@@ -81,7 +85,7 @@ fn recovery_itself_killed_at_any_call_is_finished_by_the_next() {
     // Die where the first disk's pivot was asked for: the second is still on its overlay.
     let log = Log::default();
     stage.cycle(&process, &log, &SimGuards::new(&stage.host), true).unwrap();
-    let at = log.names().iter().position(|name| *name == "PivotRequested").unwrap();
+    let at = log.names().iter().position(|name| *name == "pivot-requested").unwrap();
     for number in 1.. {
         let stage = Stage::new();
         let process = stage.host.connect();

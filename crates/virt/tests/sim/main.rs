@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod conformance;
 mod crash;
 mod pivots;
 mod preflight;
 mod stage;
+#[path = "../suite/mod.rs"]
+mod suite;
 mod taking;

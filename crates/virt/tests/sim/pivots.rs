@@ -68,7 +68,7 @@ fn a_guest_that_its_operator_paused_stays_paused() {
     let undone = stage.undo(&process, &point, &log).unwrap();
     assert!(undone.disks.iter().all(|disk| disk.suspended.is_none()));
     assert!(stage.host.is_suspended(&stage.domain));
-    assert!(!log.names().contains(&"SuspendIntended"));
+    assert!(!log.names().contains(&"suspend-intended"));
 }
 
 #[test]
@@ -98,9 +98,9 @@ fn a_commit_that_never_gets_ready_is_left_running_and_attached_to_later() {
     );
     assert!(stage.host.has_job(&stage.domain));
     stage.host.behave(|behaviour| behaviour.never_ready = false);
-    let before = log.names().iter().filter(|name| **name == "CommitIntended").count();
+    let before = log.names().iter().filter(|name| **name == "commit-intended").count();
     assert!(stage.recover(&log).unwrap().is_complete());
-    let after = log.names().iter().filter(|name| **name == "CommitIntended").count();
+    let after = log.names().iter().filter(|name| **name == "commit-intended").count();
     assert_eq!(after, before + 1, "only the second disk's commit is started");
     stage.assert_clean("attached");
 }

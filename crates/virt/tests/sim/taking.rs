@@ -44,7 +44,7 @@ fn the_snapshot_and_the_freeze_are_journalled_before_they_are_made() {
     let stage = Stage::new();
     let log = Log::default();
     take_with(&stage, Quiesce::Require, &log, &SimGuards::new(&stage.host)).unwrap();
-    assert_eq!(log.names(), ["SnapshotIntended", "FreezeIntended", "Frozen", "Thawed", "SnapshotVerified"]);
+    assert_eq!(log.names(), ["snapshot-intended", "freeze-intended", "frozen", "thawed", "snapshot-verified"]);
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn a_policy_of_never_leaves_the_agent_alone() {
     let point = take_with(&stage, Quiesce::Never, &log, &SimGuards::new(&stage.host)).unwrap();
     assert!(matches!(point.consistency, Consistency::Crash { .. }));
     assert_eq!(point.frozen, Duration::ZERO);
-    assert!(!log.names().contains(&"FreezeIntended"));
+    assert!(!log.names().contains(&"freeze-intended"));
 }
 
 #[test]

@@ -57,11 +57,11 @@ fn a_point_is_taken_and_undone_over_a_hypervisor_of_our_own() {
         assert!(!guest.xml(&domain, which).expect("its XML").contains(&*overlay.to_string_lossy()));
     }
     let names = steps.names();
-    assert_eq!(names.first(), Some(&"SnapshotIntended"));
-    assert_eq!(names.last(), Some(&"Undone"));
+    assert_eq!(names.first(), Some(&"snapshot-intended"));
+    assert_eq!(names.last(), Some(&"undone"));
     let at = |name| names.iter().position(|step| *step == name).unwrap_or(usize::MAX);
     assert!(
-        at("PivotVerified") < at("OverlayRemovalIntended") && at("OverlayRemovalIntended") < names.len(),
+        at("pivot-verified") < at("overlay-removal-intended") && at("overlay-removal-intended") < names.len(),
         "{names:?}"
     );
 }
