@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Committer, Pivoted};
 use crate::domain::{Ready, rebase_definition};
 use crate::pen::Pen;
-use crate::view::{Place, View};
+use crate::view::Place;
 use crate::{
     CallErrorKind, DomainId, DomainState, Error, Guard, Hypervisor, IntendedDisk, PauseReason, Release,
     StepKind, Which,
@@ -23,8 +23,8 @@ impl Committer<'_> {
     /// Pivots a commit that is ready, and waits until both XMLs show the base.
     pub(super) fn pivot(&self, disk: &IntendedDisk, pen: &mut Pen<'_>) -> Result<Pivoted, Error> {
         let target = disk.target.clone();
+        let instance = self.look(Instant::now() + self.options.pivot_deadline)?.instance();
         let suspended = if self.options.suspend_for_pivot { self.suspend(disk, pen)? } else { None };
-        let instance = View::read(self.hypervisor, self.domain)?.instance();
         pen.record(StepKind::PivotRequested { target: target.clone(), instance })?;
         let begun = Instant::now();
         self.until_home(disk, begun + self.options.pivot_deadline)?;

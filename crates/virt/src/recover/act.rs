@@ -33,6 +33,7 @@ impl Recovering<'_> {
     ) -> Result<Vec<Action>, Error> {
         let mut actions = Vec::new();
         loop {
+            self.note_what_is_settled_already(&observation)?;
             self.note_what_needs_an_operator(&observation);
             let Some(action) = Action::next_but(&observation, &self.settled) else { return Ok(actions) };
             tracing::info!(domain = %self.pen.intent.domain, ?action, "recovery");
@@ -169,6 +170,17 @@ impl Recovering<'_> {
             "if the domain was moved to its base by hand after a commit, delete the file; else its data is only there"
                 .into(),
         );
+        Ok(())
+    }
+
+    /// What the journal leaves open and the domain shows to be over, such as a guest that its guard let run again.
+    fn note_what_is_settled_already(&mut self, observation: &Observation) -> Result<(), Error> {
+        if self.pen.intent.maybe_frozen && !observation.maybe_frozen {
+            self.pen.record(StepKind::Thawed { file_systems: None })?;
+        }
+        if self.pen.intent.maybe_suspended && !observation.suspended {
+            self.pen.record(StepKind::Resumed)?;
+        }
         Ok(())
     }
 

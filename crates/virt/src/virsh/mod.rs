@@ -268,7 +268,8 @@ impl Hypervisor for Virsh {
 
     fn metadata(&self, domain: &DomainId, namespace: &str) -> Result<Option<String>, CallError> {
         match self.on("metadata", domain, &["--uri", namespace, "--config"]) {
-            Ok(xml) => Ok(Some(xml.trim().to_owned())),
+            // Some versions print nothing where there is nothing, others an error.
+            Ok(xml) => Ok(Some(xml.trim().to_owned()).filter(|xml| !xml.is_empty())),
             Err(error) if error.message.contains("metadata not found") => Ok(None),
             Err(error) => Err(error),
         }
