@@ -50,6 +50,8 @@ pub(super) fn end_to_end(context: &mut Context<'_>) -> Result<Outcome> {
             cargo()
                 .args(["test", "--package", package, "--features", "e2e", "--test", test])
                 .args(["--", "--test-threads=1", "--nocapture"])
+                // Where tests leave the sites' logs when they fail; their own directory is the package's.
+                .env("CARGO_TARGET_DIR", context.workspace.target())
                 .envs(settings),
         )?;
     }

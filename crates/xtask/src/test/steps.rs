@@ -176,9 +176,10 @@ fn advisories(context: &mut Context<'_>) -> Result<Outcome> {
 
 fn consumer(context: &mut Context<'_>) -> Result<Outcome> {
     let target = context.workspace.target().join("consumer");
-    context.run(
-        cargo().args(["test", "--manifest-path", "tests/consumer/Cargo.toml", "--target-dir"]).arg(target),
-    )?;
+    let manifest = ["--manifest-path", "tests/consumer/Cargo.toml", "--target-dir"];
+    context
+        .run(cargo().arg("clippy").args(manifest).arg(&target).arg("--all-targets").args(DENY_WARNINGS))?;
+    context.run(cargo().arg("test").args(manifest).arg(&target))?;
     Ok(Outcome::Passed)
 }
 
