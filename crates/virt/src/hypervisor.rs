@@ -70,7 +70,8 @@ pub trait Hypervisor: Send + Sync + fmt::Debug {
     /// The agent's kinds. After an error the guest may be frozen all the same: thaw.
     fn freeze(&self, domain: &DomainId) -> Result<u32, CallError>;
 
-    /// Thaws all of the guest's file systems and tells how many were frozen. Harmless when none is.
+    /// Thaws all of the guest's file systems and tells how many were frozen, or 0 when that isn't told. Harmless
+    /// when none is.
     ///
     /// # Errors
     /// The agent's kinds.

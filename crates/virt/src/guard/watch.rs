@@ -104,6 +104,7 @@ pub fn watch(
 fn act(hypervisor: &dyn Hypervisor, domain: &DomainId, release: Release, timing: Timing) -> Outcome {
     let begun = Instant::now();
     let mut acted: Option<Instant> = None;
+    let mut said = None;
     loop {
         match once(hypervisor, domain, release, timing) {
             Ok(()) => {
@@ -113,7 +114,9 @@ fn act(hypervisor: &dyn Hypervisor, domain: &DomainId, release: Release, timing:
                 }
             }
             Err(kind) => {
-                tracing::warn!(%domain, %release, ?kind, "could not release the guest yet");
+                if said.replace(kind) != Some(kind) {
+                    tracing::warn!(%domain, %release, ?kind, "could not release the guest yet, trying on");
+                }
                 if kind == CallErrorKind::NoDomain {
                     return Outcome::Acted;
                 }

@@ -73,7 +73,8 @@ impl Virsh {
         // Not every prefix passes the environment on.
         argv.extend(["env", "LC_ALL=C", "LANGUAGE=C"].map(str::to_owned));
         argv.push(self.program.clone());
-        argv.extend(["--quiet", "--connect", &self.uri].map(str::to_owned));
+        // Not --quiet: it swallows how many file systems were frozen.
+        argv.extend(["--connect", &self.uri].map(str::to_owned));
         argv.extend(arguments.iter().map(|&argument| argument.to_owned()));
         argv
     }
@@ -115,14 +116,6 @@ impl Virsh {
     fn count(&self, call: &'static str, domain: &DomainId, arguments: &[&str]) -> Result<u32, CallError> {
         let lines = self.on(call, domain, arguments)?;
         Ok(u32::try_from(lines.lines().filter(|line| !line.trim().is_empty()).count()).unwrap_or(u32::MAX))
-    }
-
-    /// "Froze 2 filesystem(s)": the number.
-    fn file_systems(&self, call: &'static str, domain: &DomainId) -> Result<u32, CallError> {
-        let text = self.on(call, domain, &[])?;
-        text.split_whitespace()
-            .find_map(|word| word.parse().ok())
-            .ok_or_else(|| unreadable(call, Some(domain), &text))
     }
 }
 
@@ -207,11 +200,13 @@ impl Hypervisor for Virsh {
     }
 
     fn freeze(&self, domain: &DomainId) -> Result<u32, CallError> {
-        self.file_systems("domfsfreeze", domain)
+        let text = self.on("domfsfreeze", domain, &[])?;
+        number(&text).ok_or_else(|| unreadable("domfsfreeze", Some(domain), &text))
     }
 
     fn thaw(&self, domain: &DomainId) -> Result<u32, CallError> {
-        self.file_systems("domfsthaw", domain)
+        // It thawed, whatever it says about it.
+        Ok(number(&self.on("domfsthaw", domain, &[])?).unwrap_or(0))
     }
 
     fn snapshot(&self, domain: &DomainId, xml: &str) -> Result<(), CallError> {
@@ -297,6 +292,11 @@ pub(crate) fn pick(
         let message = "no domain of this name or UUID is known there";
         CallError::new(call, Some(name_or_uuid), CallErrorKind::NoDomain, message)
     })
+}
+
+/// The number in "Froze 2 filesystem(s)".
+fn number(text: &str) -> Option<u32> {
+    text.split_whitespace().find_map(|word| word.parse().ok())
 }
 
 /// The number behind `key=` on a line of its own.

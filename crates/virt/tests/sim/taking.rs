@@ -44,7 +44,10 @@ fn the_snapshot_and_the_freeze_are_journalled_before_they_are_made() {
     let stage = Stage::new();
     let log = Log::default();
     take_with(&stage, Quiesce::Require, &log, &SimGuards::new(&stage.host)).unwrap();
-    assert_eq!(log.names(), ["snapshot-intended", "freeze-intended", "frozen", "thawed", "snapshot-verified"]);
+    assert_eq!(
+        log.names(),
+        ["snapshot-intended", "freeze-intended", "frozen", "thawed", "snapshot-verified"]
+    );
 }
 
 #[test]
