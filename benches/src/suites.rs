@@ -1,6 +1,8 @@
 //! What is measured.
 
 mod info;
+mod shards;
+mod volume;
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -53,7 +55,7 @@ pub enum Outcome {
 pub type Suite = fn(&Setting) -> Result<Outcome>;
 
 /// All suites, in the order in which they run.
-pub const ALL: &[Suite] = &[info::run];
+pub const ALL: &[Suite] = &[info::run, shards::run];
 
 /// Whether a program that is measured against is here.
 fn has(program: &str) -> bool {
