@@ -33,7 +33,7 @@ pub use cli::{AnswerError, AnswerProblem, CliError, CliErrorKind};
 pub use clock::{Clock, SystemClock};
 pub use error::{Error, Stage};
 pub use journal::{Journal, JournalError, NoJournal, Step};
-pub use log::{LocalLog, LogMark, LogSource};
+pub use log::{LocalLog, LogMark, LogScan, LogSource};
 pub use name::{NameError, SessionName};
 pub use preflight::{Check, Finding, PreflightOptions, Severity, preflight};
 pub use runner::{Limit, LocalRunner, MAX_OUTPUT, Output, RunError, Runner};

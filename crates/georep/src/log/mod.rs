@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::name::SessionName;
 
-pub(crate) use scan::Scan;
+pub use scan::LogScan;
 
 /// A place in a log: which file it was, and how long.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -24,34 +24,38 @@ const NOBODYS: [Uuid; 3] = [
 /// rsync's answer when it looked at no file at all. A batch that is up to date gets 5 bytes more for each file.
 const NOTHING_LOOKED_AT: u64 = 12;
 
-/// What a stretch of log held.
+/// What a stretch of gsyncd's log held, read line by line in bounded memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Scan {
+#[non_exhaustive]
+pub struct LogScan {
     /// Bytes read.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     /// Complaints, the first [`MAX_FINDINGS`] of them.
-    pub(crate) findings: Vec<LogFinding>,
+    pub findings: Vec<LogFinding>,
     /// Complaints that were not kept.
-    pub(crate) dropped: u64,
+    pub dropped: u64,
     /// rsync's batches whose counts were logged.
-    pub(crate) batches: u64,
+    pub batches: u64,
     /// Regular files in them.
-    pub(crate) files: u64,
+    pub files: u64,
     /// Regular files sent.
-    pub(crate) transferred: u64,
+    pub transferred: u64,
     /// Batches with the signature of the silent no-op.
-    pub(crate) no_op_batches: u64,
+    pub no_op_batches: u64,
     /// Files in these.
-    pub(crate) no_op_files: u64,
+    pub no_op_files: u64,
     /// One such line.
-    pub(crate) no_op_example: Option<String>,
+    pub no_op_example: Option<String>,
     /// The last line of level E or C.
-    pub(crate) last_error: Option<String>,
+    pub last_error: Option<String>,
 }
 
-impl Scan {
-    /// Reads `source`, called `log`, to its end.
-    pub(crate) fn read(log: &str, source: impl Read) -> io::Result<Self> {
+impl LogScan {
+    /// Reads `source`, called `log`, to its end, in at most 64 KiB for a line and 1000 complaints.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn read(log: &str, source: impl Read) -> io::Result<Self> {
         let mut scan = Self::default();
         let mut reader = BufReader::new(source);
         let mut line = Vec::new();
@@ -67,7 +71,8 @@ impl Scan {
     }
 
     /// What this stretch and a later one hold together.
-    pub(crate) fn then(mut self, later: Self) -> Self {
+    #[must_use]
+    pub fn then(mut self, later: Self) -> Self {
         let room = MAX_FINDINGS.saturating_sub(self.findings.len());
         let kept = later.findings.len().min(room);
         self.dropped += later.dropped + (later.findings.len() - kept) as u64;
@@ -238,8 +243,8 @@ mod tests {
         25,165,824 bytes, Total transferred file size: 0 bytes, Literal data: 0 bytes, Matched data: 0 bytes, Total \
         bytes sent: 1,260, Total bytes received: 12, sent 1,260 bytes  received 12 bytes  2,544.00 bytes/sec}]\n";
 
-    fn scan(text: &str) -> Scan {
-        Scan::read("log", text.as_bytes()).unwrap()
+    fn scan(text: &str) -> LogScan {
+        LogScan::read("log", text.as_bytes()).unwrap()
     }
 
     #[test]
@@ -317,7 +322,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_text_makes_the_scanner_panic_or_miscount(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..4096)) {
-            let seen = Scan::read("log", &bytes[..]).unwrap();
+            let seen = LogScan::read("log", &bytes[..]).unwrap();
             proptest::prop_assert_eq!(seen.bytes, bytes.len() as u64);
         }
 

@@ -109,7 +109,7 @@ pub(super) fn verdict(run: &Run<'_>, reached: Reached) -> Verdict {
     verdict
 }
 
-fn read_log(verdict: &mut Verdict, log: String, scan: Result<crate::log::Scan, String>) {
+fn read_log(verdict: &mut Verdict, log: String, scan: Result<crate::log::LogScan, String>) {
     let scan = match scan {
         Ok(scan) => scan,
         Err(reason) => return verdict.problems.push(Problem::LogUnread { log, reason }),

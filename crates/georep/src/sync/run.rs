@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::error::{Error, Stage};
 use crate::journal::{Journal, Step};
-use crate::log::{LogMark, Scan};
+use crate::log::{LogMark, LogScan};
 use crate::runner::RunError;
 use crate::session::{Calls, Session, Side};
 use crate::status::SessionStatus;
@@ -40,7 +40,7 @@ pub(super) struct Run<'a> {
     /// Where each log ended when the run began, or was started again, or why that is not known.
     marks: Vec<Result<LogMark, String>>,
     /// What each log held before replication was stopped to be started again.
-    earlier: Vec<Result<Scan, String>>,
+    earlier: Vec<Result<LogScan, String>>,
     pub(super) rsync_logged: bool,
     pub(super) restarts: u32,
     pub(super) durations: Vec<(String, Duration)>,
@@ -328,12 +328,12 @@ impl<'a> Run<'a> {
     }
 
     /// What every log has held since the run began.
-    pub(super) fn scans(&self) -> Vec<Result<Scan, String>> {
+    pub(super) fn scans(&self) -> Vec<Result<LogScan, String>> {
         let logs = self.options.logs.iter().zip(&self.marks).enumerate();
         logs.map(|(index, (log, mark))| {
             let mark = mark.as_ref().map_err(Clone::clone)?;
             let source = log.since(mark).map_err(|e| e.to_string())?;
-            let scan = Scan::read(&log.name(), source).map_err(|e| e.to_string())?;
+            let scan = LogScan::read(&log.name(), source).map_err(|e| e.to_string())?;
             match self.earlier.get(index) {
                 Some(earlier) => Ok(earlier.clone()?.then(scan)),
                 None => Ok(scan),
