@@ -113,8 +113,8 @@ impl Header {
         let extensions_end =
             if raw.backing_file_offset == 0 { cluster_size.bytes() } else { raw.backing_file_offset };
         let place = u64::from(raw.length())..extensions_end;
-        check_features(&raw, &area, place.clone())?;
         let compression = compression_of(&raw)?;
+        check_features(&raw, &area, place.clone())?;
         let incompatible = incompatible(&raw);
         if incompatible.contains(Incompatible::EXTENDED_L2)
             && cluster_size.bits() < MIN_EXTENDED_L2_CLUSTER_BITS
@@ -124,13 +124,13 @@ impl Header {
         if raw.v3.is_some_and(|v3| v3.refcount_order > MAX_REFCOUNT_ORDER) {
             return Err(HeaderError::RefcountWidth.into());
         }
+        check_tables(&raw, cluster_size)?;
         let encryption = match raw.crypt_method {
             0 => Encryption::None,
             1 => Encryption::Aes,
             2 => Encryption::Luks,
             other => return Err(HeaderError::CryptMethod(other).into()),
         };
-        check_tables(&raw, cluster_size)?;
         let extensions = Extensions::read(&area, place, &raw, cluster_size)?;
         if encryption == Encryption::Luks && extensions.crypto_header().is_none() {
             return Err(HeaderError::CryptoHeaderMissing.into());

@@ -66,7 +66,7 @@ fn qemu_img_opens_and_refuses_the_same_in_the_same_words() {
     println!("compared {} images with qemu-img", cases.len());
 }
 
-fn without_allocation(mut info: ImageInfo) -> ImageInfo {
+pub(crate) fn without_allocation(mut info: ImageInfo) -> ImageInfo {
     info.actual_size = None;
     for child in &mut info.children {
         child.info.actual_size = None;

@@ -3,6 +3,7 @@
 
 mod cases;
 mod chains;
+mod differential;
 mod limits;
 mod mutation;
 mod round_trip;
