@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::{LabConfig, SiteName};
 use crate::error::{IoContext, LabError, Result};
-use crate::instance::{Paths, ROOT};
+use crate::instance::Paths;
 use crate::process;
 
 /// Makes and mounts a site's file system, and the brick directories in it.
@@ -78,10 +78,14 @@ pub(crate) fn remove(instance: &str, paths: &Paths) -> Result<()> {
         },
     )
     .map_err(|error| match error {
-        LabError::Timeout { last, .. } => LabError::Leftovers {
-            instance: instance.to_owned(),
-            left: format!("loop devices {last}, held by another mount namespace; images in {ROOT}"),
-        },
+        LabError::Timeout { last, .. } => {
+            let devices = last.split(", ");
+            let holders: Vec<u32> = devices.flat_map(|device| process::mounting(&format!(" {device} "))).collect();
+            LabError::Leftovers {
+                instance: instance.to_owned(),
+                left: format!("{last}, mounted in namespaces of their own by processes {holders:?}; end those, then again"),
+            }
+        }
         other => other,
     })
 }

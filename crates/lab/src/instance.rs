@@ -91,6 +91,11 @@ impl Paths {
         self.bricks(site).join(format!("{volume}-b{index}"))
     }
 
+    /// The program of the site's first process.
+    pub(crate) fn init_script(&self, site: SiteName) -> PathBuf {
+        self.site(site).join("init.py")
+    }
+
     /// The socket on which the site's first process takes commands.
     pub(crate) fn init_socket(&self, site: SiteName) -> PathBuf {
         self.site(site).join("init.sock")

@@ -1,11 +1,8 @@
 //! The lab as a whole: up, attach, status, down.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-use serde::Serialize;
 
 use crate::config::{LabConfig, SiteName};
 use crate::error::{IoContext, LabError, Result};
@@ -27,35 +24,6 @@ pub struct Lab {
     paths: Paths,
     a: Site,
     b: Site,
-}
-
-/// What `status` tells.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Status {
-    /// The instance's name.
-    pub instance: String,
-    /// How far it was built; `None` if there is none of this name.
-    pub phase: Option<Phase>,
-    /// The third number of its 10.77.x.0/24.
-    pub subnet: Option<u8>,
-    /// What is missing of it, in words; empty if it is whole.
-    pub problems: Vec<String>,
-    /// Whether the network between the sites is up.
-    pub link_up: Option<bool>,
-    /// The status of each of the session's workers.
-    pub session: Vec<String>,
-    /// The guest's state in libvirt's words.
-    pub guest: Option<String>,
-    /// The last round that the guest has on disk.
-    pub guest_counter: Option<u64>,
-    /// Each site's bricks.
-    pub bricks: BTreeMap<SiteName, Vec<std::path::PathBuf>>,
-    /// Each site's mount as the host reaches it.
-    pub mounts: BTreeMap<SiteName, std::path::PathBuf>,
-    /// Processes at the sites.
-    pub processes: usize,
-    /// Seconds that each step of `up` took.
-    pub timings: Vec<(String, f64)>,
 }
 
 /// The names of the labs that have a directory.
@@ -327,125 +295,14 @@ impl Lab {
     pub fn session_name(&self) -> String {
         format!("{} {}::{}", self.config().primary.name, SiteName::B, self.config().secondary.name)
     }
-
-    /// Looks at everything that ought to be there; what is not, in words.
-    #[must_use]
-    pub fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        for site in [&self.a, &self.b] {
-            let name = site.name;
-            for (what, file) in [
-                ("glusterd", site::daemons::GLUSTERD_PID),
-                ("sshd", site::daemons::SSHD_PID),
-                ("libvirtd", site::daemons::LIBVIRTD_PID),
-            ] {
-                if site.pid_in(file).is_none() {
-                    problems.push(format!("{what} of {name} is not running"));
-                }
-            }
-            for (index, brick) in site.brick_dirs().iter().enumerate() {
-                if !matches!(self.faults().brick_pid(name, index), Ok(Some(_))) {
-                    problems.push(format!("brick {index} of {name} ({}) is not running", brick.display()));
-                }
-            }
-            if !site.volume_is_mounted() {
-                problems.push(format!("{} is not mounted at {name}", site.volume.name));
-            }
-        }
-        problems
-    }
-
-    /// Everything about a lab, there or not, whole or not.
-    ///
-    /// # Errors
-    /// The name is none, or the lab's state cannot be read.
-    pub fn status(instance: &str) -> Result<Status> {
-        instance::check_name(instance)?;
-        let paths = Paths::new(instance);
-        let state = State::load(&paths.state())?;
-        let mut status = Status {
-            instance: instance.to_owned(),
-            phase: state.as_ref().map(|state| state.phase),
-            subnet: state.as_ref().map(|state| state.subnet),
-            problems: Vec::new(),
-            link_up: None,
-            session: Vec::new(),
-            guest: None,
-            guest_counter: None,
-            bricks: BTreeMap::new(),
-            mounts: BTreeMap::new(),
-            processes: process::living_in(&network::namespaces(instance)).len(),
-            timings: state.as_ref().map(|state| state.timings.clone()).unwrap_or_default(),
-        };
-        match Self::attach(instance) {
-            Ok(lab) => lab.fill_status(&mut status),
-            Err(LabError::NoSuchLab { .. }) => {}
-            Err(error) => status.problems.push(error.to_string()),
-        }
-        Ok(status)
-    }
-
-    fn fill_status(&self, status: &mut Status) {
-        status.problems = self.problems();
-        status.link_up = self.faults().link_is_up().ok();
-        for site in [&self.a, &self.b] {
-            status.bricks.insert(site.name, site.brick_dirs());
-            status.mounts.insert(site.name, site.host_mount());
-        }
-        if self.config().session.is_some() {
-            match self.session_states() {
-                Ok(states) => status.session = states,
-                Err(error) => status.problems.push(error.to_string()),
-            }
-        }
-        if let Some(guest) = self.guest() {
-            match guest.state() {
-                Ok(state) => status.guest = Some(state),
-                Err(error) => status.problems.push(error.to_string()),
-            }
-            status.guest_counter = guest.counter().ok().flatten();
-        }
-    }
-
-    /// Copies the sites' logs, the guest's console, and what the programs say now, into a directory.
-    ///
-    /// # Errors
-    /// The directory cannot be made. What a program would not tell is left out.
-    pub fn collect_logs(&self, directory: &Path) -> Result<()> {
-        fs::create_dir_all(directory).io("create", directory)?;
-        for site in [&self.a, &self.b] {
-            let place = directory.join(site.name.host());
-            fs::create_dir_all(&place).io("create", &place)?;
-            for log in ["log-glusterfs", "log-libvirt", "sshd"] {
-                let from = self.paths.private(site.name, log);
-                let _ = process::host("cp", [Path::new("-r"), &from, &place]);
-            }
-            let _ = fs::copy(self.paths.site(site.name).join("init.log"), place.join("init.log"));
-            let script = "gluster --mode=script volume info; gluster --mode=script volume status; \
-                          virsh -c qemu:///system list --all; ps -eo pid,ppid,stat,etime,args; ip address; df -h";
-            let said =
-                site.sh_within(script, Duration::from_secs(60)).unwrap_or_else(|error| error.to_string());
-            fs::write(place.join("now.txt"), said).io("write", place.join("now.txt"))?;
-        }
-        if self.config().session.is_some() {
-            let said = self.session_command(&["status", "detail"]).unwrap_or_else(|error| error.to_string());
-            let said = said + &self.session_command(&["config"]).unwrap_or_else(|error| error.to_string());
-            let path = directory.join("session.txt");
-            fs::write(&path, said).io("write", path)?;
-        }
-        if let Some(guest) = self.guest() {
-            let path = directory.join("console.txt");
-            fs::write(&path, guest.console()?).io("write", path)?;
-        }
-        Ok(())
-    }
 }
 
 /// Removes everything that carries the instance's name, in whatever state it is.
 fn take_down(instance: &str, paths: &Paths) -> Result<()> {
     // The network namespaces find every process, also those that the state does not know of. No process of a site
     // ever leaves its network.
-    let networks = network::namespaces(instance);
+    let mut networks = network::namespaces(instance);
+    networks.extend(network::namespaces_of_first_processes(paths));
     let ended = process::end_all_in(&networks, Duration::from_secs(30))?;
     progress(instance, &format!("{ended} processes ended"));
     {

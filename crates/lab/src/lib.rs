@@ -44,6 +44,7 @@ mod process;
 mod session;
 mod site;
 mod state;
+mod status;
 pub mod tamper;
 
 pub use config::{GuestConfig, LabConfig, SessionConfig, SiteName, VolumeConfig};
@@ -51,8 +52,9 @@ pub use error::{LabError, Result};
 pub use faults::Faults;
 pub use guest::{BootCheck, DiskCheck, Guest, GuestCheck, check_guest_disks, check_guest_filesystem};
 pub use instance::{Paths, ROOT};
-pub use lab::{Lab, Status, instances};
+pub use lab::{Lab, instances};
 pub use layout::{Redundancy, VolumeLayout};
 pub use packages::missing_packages;
 pub use site::{PATH as SITE_PATH, Site};
 pub use state::Phase;
+pub use status::Status;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::SiteName;
 use crate::error::Result;
-use crate::instance::{address, link_name};
+use crate::instance::{Paths, address, link_name};
 use crate::process::{self, Namespace};
 
 fn namespace_file(instance: &str, site: SiteName) -> PathBuf {
@@ -15,6 +15,23 @@ fn namespace_file(instance: &str, site: SiteName) -> PathBuf {
 /// The lab's network namespaces that are there.
 pub(crate) fn namespaces(instance: &str) -> Vec<Namespace> {
     SiteName::ALL.into_iter().filter_map(|site| network(instance, site)).collect()
+}
+
+/// The network namespaces that the sites' first processes live in. Usually those of [`namespaces`]; but a name can be
+/// lost, with `/run/netns` unmounted, while the processes live.
+pub(crate) fn namespaces_of_first_processes(paths: &Paths) -> Vec<Namespace> {
+    let scripts = SiteName::ALL.map(|site| paths.init_script(site));
+    let is_first = |pid: u32| {
+        let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let script = arguments.split(|&byte| byte == 0).nth(1).unwrap_or_default();
+        scripts.iter().any(|known| known.as_os_str().as_encoded_bytes() == script)
+    };
+    let own = Namespace::of("/proc/self/ns/net");
+    let found = process::all().filter(|&pid| is_first(pid));
+    found
+        .filter_map(|pid| Namespace::of(format!("/proc/{pid}/ns/net")))
+        .filter(|found| Some(*found) != own)
+        .collect()
 }
 
 /// A site's network namespace, if it is there.

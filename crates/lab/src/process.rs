@@ -32,15 +32,18 @@ pub(crate) struct Output {
     pub(crate) stderr: String,
 }
 
-/// A command line for people.
+/// The longest word of a command line that is shown whole, in characters.
+const LONGEST_WORD: usize = 200;
+
+/// A command line for people: long words, such as scripts, are cut.
 pub(crate) fn describe(command: &Command) -> String {
     let quote = |word: &OsStr| {
         let word = word.to_string_lossy();
-        if word.is_empty() || word.contains([' ', '\n', '"', '\'']) {
-            format!("{word:?}")
-        } else {
-            word.into_owned()
+        let mut shown: String = word.chars().take(LONGEST_WORD).collect();
+        if shown.len() < word.len() {
+            shown.push('…');
         }
+        if shown.is_empty() || shown.contains([' ', '\n', '"', '\'']) { format!("{shown:?}") } else { shown }
     };
     std::iter::once(command.get_program()).chain(command.get_args()).map(quote).collect::<Vec<_>>().join(" ")
 }
@@ -156,14 +159,26 @@ impl Namespace {
     }
 }
 
+/// The ids of all processes that this one can see.
+pub(crate) fn all() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
 /// Processes of this machine that live in one of the given network namespaces.
 pub(crate) fn living_in(networks: &[Namespace]) -> Vec<u32> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    let ids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    ids.filter(|pid| {
+    let inside = |pid: &u32| {
         Namespace::of(format!("/proc/{pid}/ns/net")).is_some_and(|network| networks.contains(&network))
-    })
-    .collect()
+    };
+    all().filter(inside).collect()
+}
+
+/// Processes in whose mount namespace something of a directory is mounted, or a device of it.
+pub(crate) fn mounting(what: &str) -> Vec<u32> {
+    let sees = |pid: &u32| {
+        fs::read_to_string(format!("/proc/{pid}/mountinfo")).is_ok_and(|text| text.contains(what))
+    };
+    all().filter(sees).collect()
 }
 
 /// The name and state letter of a process; `None` if it is gone or a zombie.

@@ -39,7 +39,7 @@ pub(crate) fn start(
     volume: VolumeConfig,
 ) -> Result<Site> {
     fill_private_directories(name, paths, subnet)?;
-    let init_script = paths.site(name).join("init.py");
+    let init_script = paths.init_script(name);
     fs::write(&init_script, INIT).io("write", &init_script)?;
     let socket = paths.init_socket(name);
     let log = paths.site(name).join("init.log");
