@@ -1,5 +1,6 @@
 //! The sites' file systems for bricks: sparse XFS images on loop devices, mounted on the host.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -80,7 +81,7 @@ pub(crate) fn remove(instance: &str, paths: &Paths) -> Result<()> {
     .map_err(|error| match error {
         LabError::Timeout { last, .. } => {
             let devices = last.split(", ");
-            let holders: Vec<u32> = devices.flat_map(|device| process::mounting(&format!(" {device} "))).collect();
+            let holders: BTreeSet<u32> = devices.flat_map(|device| process::mounting(&format!(" {device} "))).collect();
             LabError::Leftovers {
                 instance: instance.to_owned(),
                 left: format!("{last}, mounted in namespaces of their own by processes {holders:?}; end those, then again"),
