@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stillpoint_georep::{
-    AnswerProblem, CliErrorKind, CrawlStatus, Error, Limit, Output, Patience, RunError, Runner, Session,
-    Side, VolumeKind, WorkerStatus,
+    AnswerProblem, CliErrorKind, CrawlStatus, Error, Limit, LogScan, Output, Patience, RunError, Runner,
+    Session, Side, VolumeKind, WorkerStatus,
 };
 
 /// Answers commands from recorded files: the first pair whose words the command contains.
@@ -199,4 +199,22 @@ fn an_answer_to_another_question_is_unreadable_and_not_empty() {
     // Rows of another volume are not this session's.
     let session = replay("gluster-11.1", &[("", "volume-info-remote.xml")]);
     assert!(session.volume_info(Side::Primary).is_err());
+}
+
+fn log(file: &str) -> LogScan {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/recorded/gluster-11.1").join(file);
+    LogScan::read(file, std::fs::File::open(path).unwrap()).unwrap()
+}
+
+#[test]
+fn the_log_of_a_silent_no_op_shows_it_and_that_of_a_healthy_run_shows_nothing() {
+    let no_op = log("gsyncd-no-op.log");
+    assert_eq!((no_op.batches, no_op.files, no_op.transferred), (4, 18, 0));
+    assert_eq!((no_op.no_op_batches, no_op.no_op_files), (4, 18));
+    // All the same not one line complains; what is said at a stop is no complaint.
+    assert_eq!(no_op.findings, []);
+    assert!(no_op.last_error.unwrap().contains("Popen: command returned error"));
+    let healthy = log("gsyncd-healthy.log");
+    assert!(healthy.batches > 0 && healthy.transferred > 0);
+    assert_eq!((healthy.no_op_batches, healthy.findings.len()), (0, 0));
 }

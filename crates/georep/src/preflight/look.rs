@@ -22,6 +22,13 @@ pub fn preflight(session: &Session, options: &PreflightOptions) -> Result<Vec<Fi
     let config = session.config()?;
     let mut look = Look { session, findings: Vec::new() };
     look.session(&config);
+    if primary.bricks_per_subvolume > 1 && config.switch("use-meta-volume") != Some(true) {
+        let why = "use-meta-volume is off: where one node holds several bricks of a replica set, all their workers are \
+                   Active and send the same files at the same time (it needs the volume gluster_shared_storage, made by \
+                   'gluster volume set all cluster.enable-shared-storage enable')";
+        let remedy = look.set("use-meta-volume", "true");
+        look.find(Check::MetaVolume, Severity::Note, why, remedy);
+    }
     look.volume(Side::Primary, &primary);
     match session.volume_info(Side::Secondary) {
         Ok(secondary) => {
@@ -90,20 +97,36 @@ impl Look<'_> {
             let remedy = self.set(&config.spelling("secondary-access-mount"), "true");
             self.find(Check::SecondaryAccessMount, Severity::Refuse, why, remedy);
         }
-        let rsync = config.get("rsync-options").unwrap_or_default();
-        if !rsync.split_whitespace().any(|o| o == "--modify-window=-1") {
-            let why = "rsync-options has no --modify-window=-1: a shard that is written again within the second in which \
-                       it was last replicated is not sent again";
-            // The command line takes a value that begins with '-' for an option of its own.
-            let value = format!("' {}'", format!("{rsync} --modify-window=-1").trim());
-            let remedy = self.set("rsync-options", &value);
-            self.find(Check::ModifyWindow, Severity::Warn, why, remedy);
-        }
+        self.rsync_options(config.get("rsync-options").unwrap_or_default());
         if config.switch("log-rsync-performance") != Some(true) {
             let why = "log-rsync-performance is off: whether rsync looked at its files can't be seen (a run sets it \
                        itself unless told not to)";
             let remedy = self.set("log-rsync-performance", "true");
             self.find(Check::LogRsyncPerformance, Severity::Note, why, remedy);
+        }
+    }
+
+    fn rsync_options(&mut self, set: &str) {
+        const WINDOW: &str = "--modify-window=-1";
+        const WHOLE: &str = "--whole-file";
+        let has = |names: &[&str]| set.split_whitespace().any(|o| names.contains(&o));
+        let (window, whole) = (has(&[WINDOW, "-@-1"]), has(&[WHOLE, "-W"]));
+        // One command for both, so that the second does not undo the first. The command line takes a value that begins
+        // with '-' for an option of its own: hence the blank.
+        let missing =
+            [(window, WINDOW), (whole, WHOLE)].into_iter().filter(|(has, _)| !has).map(|(_, option)| option);
+        let options: Vec<&str> = set.split_whitespace().chain(missing).collect();
+        let remedy = self.set("rsync-options", &format!("' {}'", options.join(" ")));
+        if !window {
+            let why = "rsync-options has no --modify-window=-1: a shard that is written again within the second in which \
+                       it was last replicated is not sent again";
+            self.find(Check::ModifyWindow, Severity::Warn, why, remedy.clone());
+        }
+        if !whole {
+            let why = "rsync-options has no --whole-file: two sync jobs that send the same shard at once, as workers of one \
+                       replica set do, each take what the other is writing for a basis, and the shard can arrive wrong \
+                       with the checkpoint reached and no failure counted";
+            self.find(Check::WholeFile, Severity::Warn, why, remedy);
         }
     }
 

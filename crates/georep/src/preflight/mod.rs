@@ -48,6 +48,10 @@ pub enum Check {
     SecondaryAccessMount,
     /// `rsync-options` has `--modify-window=-1`.
     ModifyWindow,
+    /// `rsync-options` has `--whole-file`.
+    WholeFile,
+    /// One worker is Active in each replica set (`use-meta-volume`), not all of them.
+    MetaVolume,
     /// `log-rsync-performance` is true.
     LogRsyncPerformance,
     /// Every brick of the primary volume runs.

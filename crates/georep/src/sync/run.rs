@@ -194,7 +194,7 @@ impl<'a> Run<'a> {
         let still_for = self.options.starved_after.max(rollover * 3);
         let mut touched = self.now();
         let mut answered = self.now();
-        let mut last = String::from("no row was read");
+        let (mut last, mut rows) = ("no row was read".to_owned(), "none was read".to_owned());
         if let Some(every) = self.options.probe_every {
             reach.not_before(self.now() + every);
         }
@@ -214,7 +214,8 @@ impl<'a> Run<'a> {
                         (self.progress)(SyncProgress::Polled { status: status.clone(), missing: Vec::new() });
                         return Ok(status);
                     }
-                    last = format!("{}; rows: {status}", judgement.missing.join("; "));
+                    rows = status.to_string();
+                    last = format!("{}; rows: {rows}", judgement.missing.join("; "));
                     (self.progress)(SyncProgress::Polled { status, missing: judgement.missing });
                 }
                 // glusterd may be on its way back; workers go on without it.
@@ -237,7 +238,7 @@ impl<'a> Run<'a> {
                         (self.progress)(SyncProgress::Unreachable { since, reason: why.clone() });
                     }
                     if since > self.options.unreachable_grace || self.over() {
-                        return Err(unreachable(&reach, since, why, last));
+                        return Err(unreachable(&reach, since, why, rows));
                     }
                 }
             }

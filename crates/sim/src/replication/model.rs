@@ -78,11 +78,12 @@ impl Model {
             config: set(&[
                 ("checkpoint", "0"),
                 ("log-rsync-performance", "false"),
-                ("rsync-options", "--modify-window=-1"),
+                ("rsync-options", "--modify-window=-1 --whole-file"),
                 ("secondary-access-mount", "true"),
                 ("ssh-port", "22"),
                 ("sync-method", "rsync"),
                 ("sync-xattrs", "true"),
+                ("use-meta-volume", "true"),
             ]),
             options: set(&[
                 ("changelog.changelog", "on"),
