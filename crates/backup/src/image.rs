@@ -23,14 +23,36 @@ impl LocalImages {
 impl Resolver for LocalImages {
     fn resolve(&self, reference: &Reference) -> Result<Source, ReferenceError> {
         let mut last = ReferenceError::Denied { kind: reference.kind, name: reference.stored.clone() };
+        let straight = straight(reference);
         for root in &self.0 {
-            match root.resolve(reference) {
+            match root.resolve(straight.as_ref().unwrap_or(reference)) {
                 Err(outside @ ReferenceError::Outside { .. }) => last = outside,
-                other => return other,
+                Ok(mut source) => {
+                    if let Target::File { path, .. } = &reference.target {
+                        source.name.clone_from(path);
+                    }
+                    return Ok(source);
+                }
+                failed => return failed,
             }
         }
         Err(last)
     }
+}
+
+/// The same reference with `..` taken out of its path as the kernel would, links followed: a directory that is allowed
+/// is then seen to be above it. What is opened in the end is held to that directory all the same.
+fn straight(reference: &Reference) -> Option<Reference> {
+    let Target::File { path, format } = &reference.target else { return None };
+    let path = path.as_path();
+    if !path.components().any(|component| component == Component::ParentDir) {
+        return None;
+    }
+    let directory = path.parent()?.canonicalize().ok()?;
+    let path = Name::from(directory.join(path.file_name()?).as_path());
+    let mut straight = reference.clone();
+    straight.target = Target::File { path, format: format.clone() };
+    Some(straight)
 }
 
 /// Opens images in a volume, and what they name there. Nothing outside the volume is ever opened.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use stillpoint_georep::{LogFinding, LogFindingKind};
 use uuid::Uuid;
 
 use super::Cycle;
@@ -18,8 +19,10 @@ impl Cycle<'_> {
     pub(super) fn judge(&mut self, gfids: &BTreeSet<Uuid>) -> bool {
         let mut failures = Vec::new();
         let mut warnings = Vec::new();
-        let believed = match &self.report.verdict {
-            None => false,
+        let proof = self.report.proof.as_ref();
+        let proven_afresh = proof.is_some_and(|proof| proof.holds && proof.compared.cached_digests == 0);
+        match &self.report.verdict {
+            None => failures.push("replication gave no verdict".to_owned()),
             Some(verdict) => {
                 if !verdict.gluster_says_complete {
                     failures.push(
@@ -27,22 +30,29 @@ impl Cycle<'_> {
                     );
                 }
                 failures.extend(verdict.problems.iter().map(ToString::to_string));
-                let against: Vec<_> = verdict.findings_against(gfids).collect();
-                failures.extend(
-                    against
-                        .iter()
-                        .take(NAMED)
-                        .map(|finding| format!("replication's log {} says: {}", finding.log, finding.line)),
-                );
-                let others = verdict.log_findings.len() - against.len();
+                let (retried, against): (Vec<_>, Vec<_>) =
+                    verdict.findings_against(gfids).partition(|finding| proven_afresh && is_retried(finding));
+                let said = |finding: &LogFinding| {
+                    format!("replication's log {} says: {}", finding.log, finding.line)
+                };
+                failures.extend(against.iter().take(NAMED).map(|finding| said(finding)));
+                warnings.extend(retried.first().map(|first| {
+                    format!(
+                        "{} batches of rsync's failed and were tried again, as happens to overlays that change under it; \
+                         every byte of the point was compared since. {}",
+                        retried.len(),
+                        said(first)
+                    )
+                }));
+                let others = verdict.log_findings.len() - against.len() - retried.len();
                 if others > 0 {
                     warnings.push(format!(
                         "replication's log has {others} complaints about files that are no part of the point"
                     ));
                 }
-                verdict.believable_for(gfids)
             }
-        };
+        }
+        let believed = failures.is_empty();
         for what in failures {
             self.fail(Stage::Replicate, None, what);
         }
@@ -62,6 +72,12 @@ impl Cycle<'_> {
             .find(|domain| Some(domain.domain.uuid) == uuid)
             .map(|domain| domain.domain.name.clone())
     }
+}
+
+/// Whether a complaint is a batch's return code that names no file. gsyncd tries such a batch again, and says `moving
+/// on` when it gives up; so, without that, it is a reason to compare, not to disbelieve what was compared.
+fn is_retried(finding: &LogFinding) -> bool {
+    finding.kind == LogFindingKind::ReturnCode && finding.gfids.is_empty()
 }
 
 /// What differs, in words: one for each file, and one for each of the first shards.

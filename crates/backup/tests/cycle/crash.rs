@@ -1,0 +1,116 @@
+//! A process that dies anywhere in a run leaves what recovery makes whole.
+
+use stillpoint_backup::Outcome;
+use stillpoint_backup::recover::Recovered;
+use stillpoint_sim::hypervisor::{Crash, SimGuards};
+
+use crate::world::World;
+
+/// What must be true after recovery, and after recovery again, and of a run after that.
+fn ensure_recovered(world: &World, of: &str) {
+    let recovered = world.recover();
+    for run in &recovered {
+        assert_eq!(run.outcome, Recovered::Finished, "{of}: {run}");
+    }
+    world.ensure_clean();
+    assert_eq!(world.recover(), [], "{of}");
+    let report = world.run(&world.config(), &|_| {}).unwrap_or_else(|error| panic!("{of}: {error}"));
+    assert_eq!(report.outcome, Outcome::Proven, "{of}: {:?}", report.failures);
+    world.ensure_clean();
+}
+
+fn worlds() -> [World; 2] {
+    [World::new(&[("vm1", 1)]), World::new(&[("vm1", 3)])]
+}
+
+#[test]
+fn recovery_makes_whole_what_a_crash_after_any_record_left() {
+    let mut tried = 0;
+    for number in 0..worlds().len() {
+        let of_run = |guards: fn(&World) -> SimGuards| {
+            for after in 1.. {
+                let [one, three] = worlds();
+                let world = if number == 0 { one } else { three };
+                let outcome =
+                    world.run_and_die(&world.host.connect(), &guards(&world), &|record| record.seq == after);
+                if let Some(report) = outcome {
+                    // It has no such record any more: all were tried.
+                    assert_eq!(report.expect("it began").outcome, Outcome::Proven);
+                    return after - 1;
+                }
+                let died_after = world.steps().pop().expect("a step");
+                ensure_recovered(&world, &format!("after {after}, {died_after}"));
+            }
+            unreachable!("a run ends")
+        };
+        tried += of_run(|world| SimGuards::new(&world.host));
+        // Guards that die too, as in a power cut that only the guest survives.
+        tried += of_run(|world| SimGuards::new(&world.host).dying());
+    }
+    println!("matrix crash-simulated-records: tried {tried}, passed {tried}");
+    assert!(tried > 80, "{tried}");
+}
+
+#[test]
+fn recovery_makes_whole_what_a_crash_before_or_after_any_call_left() {
+    let mut tried = 0;
+    for crash in [Crash::Before, Crash::After] {
+        for call in 1.. {
+            let world = World::new(&[("vm1", 1)]);
+            let hypervisor = world.host.connect();
+            hypervisor.crash_at(call, crash);
+            let outcome = world.run_and_die(&hypervisor, &SimGuards::new(&world.host), &|_| false);
+            if outcome.is_some() && !hypervisor.is_dead() {
+                break;
+            }
+            tried += 1;
+            ensure_recovered(&world, &format!("{crash:?} call {call}"));
+        }
+    }
+    println!("matrix crash-simulated-calls: tried {tried}, passed {tried}");
+    assert!(tried > 40, "{tried}");
+}
+
+#[test]
+fn a_crash_during_recovery_is_recovered_from() {
+    for after in 1..6 {
+        let world = World::new(&[("vm1", 2)]);
+        let died = world.run_and_die(&world.host.connect(), &SimGuards::new(&world.host), &|record| {
+            record.entry.name() == "georep.started"
+        });
+        assert!(died.is_none());
+        world.recover_and_die(after);
+        ensure_recovered(&world, &format!("recovery, record {after}"));
+    }
+}
+
+#[test]
+fn a_new_run_finishes_the_last_one_first() {
+    let world = World::new(&[("vm1", 1)]);
+    let died = world.run_and_die(&world.host.connect(), &SimGuards::new(&world.host), &|record| {
+        record.entry.name() == "virt.commit-ready"
+    });
+    assert!(died.is_none());
+    let report = world.run(&world.config(), &|_| {}).expect("it began");
+    assert_eq!(report.outcome, Outcome::Proven, "{:?}", report.failures);
+    let [recovered] = &report.recovered[..] else { panic!("{:?}", report.recovered) };
+    assert_eq!((recovered.outcome, recovered.ended), (Recovered::Finished, Some(Outcome::Proven)));
+    world.ensure_clean();
+}
+
+#[test]
+fn a_dry_run_tells_and_does_nothing() {
+    let world = World::new(&[("vm1", 1)]);
+    let died = world.run_and_die(&world.host.connect(), &SimGuards::new(&world.host), &|record| {
+        record.entry.name() == "georep.started"
+    });
+    assert!(died.is_none());
+    let steps = world.steps();
+    let looked = world.look();
+    assert_eq!(looked[0].outcome, Recovered::Looked);
+    assert_eq!(looked[0].domains[0].found, ["vda: on-overlay"]);
+    assert_eq!(looked[0].domains[0].actions, ["vda: commit"]);
+    assert!(world.session.is_running());
+    assert_eq!(world.steps(), steps);
+    ensure_recovered(&world, "after a dry run");
+}

@@ -1,0 +1,178 @@
+//! Help, exit codes, colours, pipes.
+
+use std::process::Stdio;
+
+use crate::{stderr, stdout, stillpoint};
+
+const VERBS: [&str; 7] = ["info", "locate", "export", "verify", "run", "recover", "version"];
+
+/// What `run` must be given.
+const RUN: [&str; 11] = [
+    "run",
+    "--domain",
+    "vm1",
+    "--session",
+    "gv1 siteB::gv2",
+    "--mount",
+    "/nowhere/gv1",
+    "--primary",
+    "/nowhere/a",
+    "--secondary",
+    "/nowhere/b",
+];
+
+#[test]
+fn help_names_every_verb_and_its_exit_codes() {
+    let help = stdout(stillpoint().arg("--help"));
+    for verb in VERBS {
+        assert!(help.contains(verb), "{verb}: {help}");
+    }
+    for hidden in ["generate", "guard"] {
+        assert!(!help.contains(hidden), "{hidden}");
+    }
+    assert!(help.contains("4 needs recovery"), "{help}");
+}
+
+#[test]
+fn every_verb_that_takes_arguments_has_help_with_an_example() {
+    for verb in &VERBS[..6] {
+        let mut command = stillpoint();
+        command.args([verb, "--help"]).assert().code(0);
+        let help = stdout(&mut command);
+        assert!(help.contains("Example") && help.contains(&format!("stillpoint {verb} ")), "{help}");
+    }
+}
+
+#[test]
+fn every_option_of_run_can_be_set_by_the_environment() {
+    let help = stdout(stillpoint().args(["run", "--help"]));
+    let without = help
+        .split("\n      --")
+        .chain(help.split("\n  -").skip(1))
+        .skip(1)
+        .filter(|option| !option.contains("[env: STILLPOINT_"))
+        .map(|option| option.split_whitespace().next().unwrap_or_default().to_owned())
+        .filter(|name| {
+            !["h,", "h", "-help", "V,", "primary-brick", "secondary-brick"].contains(&name.as_str())
+        });
+    assert_eq!(without.collect::<Vec<_>>(), Vec::<String>::new());
+    stillpoint().args(&RUN[..1]).env("STILLPOINT_DOMAIN", "vm1").assert().code(2);
+}
+
+#[test]
+fn a_wrong_command_line_exits_2_and_that_of_info_1() {
+    for args in [&[][..], &["nothing"], &["run"], &["locate", "x"], &["recover", "--what"], &["verify", "a"]]
+    {
+        stillpoint().args(args).assert().code(2);
+    }
+    for args in [&["info"][..], &["info", "--output", "xml", "x"], &["-v", "info"]] {
+        stillpoint().args(args).assert().code(1);
+    }
+    for args in [
+        ["locate", "--map", "no-mapping", "a", "0"],
+        ["locate", "--volume", "v", "a", "much"],
+        ["locate", "--brick", "b", "--volume=v", "a"],
+    ] {
+        stillpoint().args(args).assert().code(2);
+    }
+}
+
+#[test]
+fn sessions_durations_and_sizes_are_checked_before_anything_is_done() {
+    for wrong in
+        [["--deadline", "soon"], ["--deadline", "0s"], ["--bandwidth", "fast"], ["--quiesce", "maybe"]]
+    {
+        stillpoint().args(RUN).args(wrong).assert().code(2);
+    }
+    let mut session = RUN;
+    session[4] = "gv1 siteB";
+    let complaint = stderr(stillpoint().args(session));
+    assert!(complaint.contains("PRIMARY-VOLUME SECONDARY-HOST::SECONDARY-VOLUME"), "{complaint}");
+    let complaint = stderr(stillpoint().args(RUN).args(["--override-check", "everything"]));
+    assert!(complaint.contains("everything"), "{complaint}");
+}
+
+#[test]
+fn a_hypervisor_that_is_not_there_is_a_failure_that_says_so() {
+    let state = tempfile::tempdir().expect("a directory");
+    let mut command = stillpoint();
+    command.args(RUN).arg("--state-dir").arg(state.path());
+    command.args(["--backend", "virsh", "--connect", "nothing:///here"]).env("PATH", "/nowhere");
+    command.assert().code(1);
+    assert!(stderr(&mut command).contains("nothing:///here"), "{}", stderr(&mut command));
+    assert!(stdout(&mut command).is_empty());
+}
+
+#[test]
+fn version_tells_backends_and_formats() {
+    let version: serde_json::Value =
+        serde_json::from_str(&stdout(stillpoint().args(["version", "--output", "json"]))).expect("JSON");
+    assert_eq!(version["schema_version"], 1);
+    assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(version["backends"][0], "virsh");
+    assert!(stdout(stillpoint().arg("version")).contains("backends: virsh"));
+    assert!(stdout(stillpoint().arg("--version")).contains(env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn recovery_of_nothing_is_done() {
+    let state = tempfile::tempdir().expect("a directory");
+    let mut command = stillpoint();
+    command.arg("recover").env("STILLPOINT_STATE_DIR", state.path().join("new"));
+    command.assert().code(0).stdout("nothing to recover\n");
+    let report: serde_json::Value =
+        serde_json::from_str(&stdout(command.args(["--output", "json", "--dry-run"]))).expect("JSON");
+    assert_eq!(report, serde_json::json!({"schema_version": 1, "dry_run": true, "runs": []}));
+}
+
+#[test]
+fn a_journal_that_was_tampered_with_needs_an_operator() {
+    let state = tempfile::tempdir().expect("a directory");
+    let run = state.path().join("runs/20261123T051234Z-4f1c");
+    std::fs::create_dir_all(&run).expect("a directory");
+    std::fs::write(run.join("journal"), "{\"sum\":\"00\",\"format\":\"stillpoint journal\"}\n")
+        .expect("written");
+    let mut command = stillpoint();
+    command.args(["recover", "--state-dir"]).arg(state.path());
+    command.assert().code(6);
+    assert!(stderr(&mut command).contains("line 1"), "{}", stderr(&mut command));
+}
+
+#[test]
+fn man_pages_and_completions_come_from_the_same_definition() {
+    let dir = tempfile::tempdir().expect("a directory");
+    stillpoint().args(["generate", "man"]).arg(dir.path()).assert().code(0);
+    for verb in VERBS {
+        assert!(dir.path().join(format!("stillpoint-{verb}.1")).exists(), "{verb}");
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let text = stdout(stillpoint().args(["generate", "completions", shell]));
+        assert!(text.contains("overlay-dir"), "{shell}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    // Longer than a pipe holds.
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_stillpoint"))
+        .args(["generate", "completions", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+}
+
+#[test]
+fn complaints_are_coloured_only_when_asked_for_or_on_a_terminal() {
+    let failing = |when: &[&str]| {
+        let mut command = stillpoint();
+        command.args(when).args(["info", "/nowhere/at/all"]);
+        stderr(&mut command)
+    };
+    assert!(!failing(&[]).contains('\x1b'));
+    assert!(!failing(&["--color", "never"]).contains('\x1b'));
+    assert!(failing(&["--color", "always"]).contains('\x1b'));
+}
