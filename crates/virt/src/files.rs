@@ -23,9 +23,12 @@ pub(crate) fn exists(path: &Path) -> Result<bool, Error> {
     }
 }
 
-/// The bytes allocated to a file; 0 where that can't be told.
+/// The bytes allocated to a file, or its length where the file system tells no blocks; 0 where it can't be seen.
 pub(crate) fn allocated(path: &Path) -> u64 {
-    path.metadata().map_or(0, |metadata| metadata.blocks().saturating_mul(512))
+    path.metadata().map_or(0, |metadata| match metadata.blocks() {
+        0 => metadata.len(),
+        blocks => blocks.saturating_mul(512),
+    })
 }
 
 /// Brings what the hypervisor wrote to a file to stable storage, through the same mount.

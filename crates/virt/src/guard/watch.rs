@@ -27,7 +27,8 @@ pub enum Outcome {
 pub struct Timing {
     /// The pause between two tries.
     pub between: Duration,
-    /// For how long it looks again after it acted: a call that its parent had begun may take effect only then.
+    /// For how long it looks again when it found nothing to undo: a call that its parent had begun may take effect only
+    /// then.
     pub settle: Duration,
     /// For how long it tries when it fails.
     pub give_up: Duration,
@@ -39,7 +40,7 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             between: Duration::from_millis(250),
-            settle: Duration::from_secs(6),
+            settle: Duration::from_secs(5),
             give_up: Duration::from_secs(300),
             agent: Duration::from_secs(5),
         }
@@ -107,7 +108,10 @@ fn act(hypervisor: &dyn Hypervisor, domain: &DomainId, release: Release, timing:
     let mut said = None;
     loop {
         match once(hypervisor, domain, release, timing) {
-            Ok(()) => {
+            // What was to be undone was there, and is undone: it can't come again.
+            Ok(true) => return Outcome::Acted,
+            // Nothing to undo. A call that the parent had begun may bring it yet.
+            Ok(false) => {
                 let since = *acted.get_or_insert_with(Instant::now);
                 if since.elapsed() >= timing.settle {
                     return Outcome::Acted;
@@ -129,25 +133,26 @@ fn act(hypervisor: &dyn Hypervisor, domain: &DomainId, release: Release, timing:
     }
 }
 
+/// Undoes it once. `true` when there was something to undo.
 fn once(
     hypervisor: &dyn Hypervisor,
     domain: &DomainId,
     release: Release,
     timing: Timing,
-) -> Result<(), CallErrorKind> {
+) -> Result<bool, CallErrorKind> {
     let state = hypervisor.state(domain).map_err(|error| error.kind)?;
     if !state.is_active() {
-        return Ok(());
+        return Ok(false);
     }
     match release {
         Release::Thaw => {
             // Its parent set one already; a failure here must not keep it from thawing.
             let _ = hypervisor.set_agent_timeout(domain, timing.agent);
-            hypervisor.thaw(domain).map(drop).map_err(|error| error.kind)
+            hypervisor.thaw(domain).map(|count| count > 0).map_err(|error| error.kind)
         }
         Release::Resume if state == DomainState::Paused(PauseReason::User) => {
-            hypervisor.resume(domain).map_err(|error| error.kind)
+            hypervisor.resume(domain).map(|()| true).map_err(|error| error.kind)
         }
-        Release::Resume => Ok(()),
+        Release::Resume => Ok(false),
     }
 }

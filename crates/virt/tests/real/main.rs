@@ -1,10 +1,11 @@
 //! The suite against a real libvirtd with real QEMUs, through `virsh` and through the `virt` crate, and a process that is
 //! killed at every step.
 //!
-//! One program in three roles, by its first argument: none of ours (the tests), `cycle` (a process that takes and undoes a
-//! still point and kills itself at a step), `guard` (a guard process).
+//! One program in several roles, by its first argument: none of ours (the tests), `cycle` (a process that takes and undoes a
+//! still point and kills itself at a step), `recover`, `guard` (a guard process).
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod agent;
 mod daemon;
 mod kills;
 mod roles;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
         Some("cycle") => return roles::cycle(&arguments[1..]),
+        Some("recover") => return roles::recover(&arguments[1..]),
         Some("guard") => return roles::guard(&arguments[1..]),
         _ => {}
     }
@@ -33,7 +35,11 @@ fn main() -> ExitCode {
     }
     let daemon = Daemon::start();
     let (mut passed, mut failed) = (0, 0);
+    let filter = arguments.iter().find(|argument| !argument.starts_with('-'));
     let mut run = |name: &str, test: &dyn Fn()| {
+        if filter.is_some_and(|filter| !name.contains(filter.as_str())) {
+            return;
+        }
         let begun = Instant::now();
         match panic::catch_unwind(AssertUnwindSafe(test)) {
             Ok(()) => {
@@ -56,6 +62,7 @@ fn main() -> ExitCode {
         }
     }
     run("a guard resumes a guest within 5 s of its parent's SIGKILL", &|| kills::guard_resumes(&daemon));
+    run("in the lab: frozen, taken, committed; killed while frozen and while suspended", &agent::in_the_lab);
     println!("matrix libvirt: tried {}, passed {passed}", passed + failed);
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -8,7 +8,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use stillpoint_virt::{
-    Journal, JournalError, PlanOptions, Quiesce, Step, Tag, TakeOptions, guard, plan, take, undo,
+    Intent, Journal, JournalError, PlanOptions, Quiesce, RecoverOptions, Step, Tag, TakeOptions, guard, plan,
+    take, undo,
 };
 
 use crate::stage::{Way, guards};
@@ -25,9 +26,39 @@ pub(crate) fn cycle(arguments: &[String]) -> ExitCode {
     let journal = Lines::open(Path::new(journal), step.parse().unwrap());
     let guard = guards(vec![way.clone(), how.clone()]);
     let plan = plan(&*hypervisor, &domain, &PlanOptions::new(Tag::new(TAG).unwrap())).unwrap();
-    let options = TakeOptions { quiesce: Quiesce::Never, ..TakeOptions::default() };
+    // Only the lab's guest has an agent.
+    let here = matches!(Way::named(way), Way::VirshHere | Way::LibvirtHere);
+    let quiesce = if here { Quiesce::Require } else { Quiesce::Never };
+    let options = TakeOptions { quiesce, ..TakeOptions::default() };
     let point = take(&*hypervisor, &plan, &options, &journal, &guard).unwrap();
-    undo(&*hypervisor, &point, &undoing(), &journal, &guard, &mut |_| {}).unwrap();
+    let undone = undo(&*hypervisor, &point, &undoing(), &journal, &guard, &mut |_| {}).unwrap();
+    for disk in undone.disks {
+        println!(
+            "  measured: {} {}: frozen {:.0?}, snapshot {:.0?}, commit {:.0?}, pivot {:.0?}, suspended {:.0?}, {} KiB",
+            hypervisor.backend(),
+            disk.target,
+            point.frozen,
+            point.snapshot,
+            disk.commit,
+            disk.pivot,
+            disk.suspended.unwrap_or_default(),
+            disk.overlay_bytes / 1024
+        );
+    }
+    ExitCode::SUCCESS
+}
+
+/// `WAY HOW DOMAIN JOURNAL`: what `stillpoint recover` does for one domain.
+pub(crate) fn recover(arguments: &[String]) -> ExitCode {
+    let [way, how, _, journal] = arguments else { return ExitCode::from(2) };
+    let hypervisor = Way::named(way).connect(how);
+    let guard = guards(vec![way.clone(), how.clone()]);
+    let intents = Intent::from_steps(&Lines::read(Path::new(journal)));
+    let lines = Lines::open(Path::new(journal), usize::MAX);
+    let options = RecoverOptions { undo: undoing(), comparison: None };
+    let recovery =
+        stillpoint_virt::recover(&*hypervisor, &intents[0], &options, &lines, &guard, &mut |_| {}).unwrap();
+    assert!(recovery.is_complete(), "{:?}", recovery.problems);
     ExitCode::SUCCESS
 }
 

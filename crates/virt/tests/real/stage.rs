@@ -16,11 +16,16 @@ use crate::suite::Stage;
 pub(crate) enum Way {
     Virsh,
     Libvirt,
+    /// Virsh, inside of the namespaces already.
+    VirshHere,
+    /// The library, inside of the namespaces already.
+    LibvirtHere,
 }
 
 impl Way {
     pub(crate) fn named(name: &str) -> Self {
-        if name == "Virsh" { Self::Virsh } else { Self::Libvirt }
+        let all = [Self::Virsh, Self::Libvirt, Self::VirshHere, Self::LibvirtHere];
+        all.into_iter().find(|way| format!("{way:?}") == name).unwrap()
     }
 
     /// What the other roles of this program need to reach the daemon.
@@ -28,6 +33,7 @@ impl Way {
         match self {
             Self::Virsh => vec!["Virsh".into(), daemon.prefix().join(" ")],
             Self::Libvirt => vec!["Libvirt".into(), daemon.uri()],
+            Self::VirshHere | Self::LibvirtHere => vec![format!("{self:?}"), "qemu:///system".into()],
         }
     }
 
@@ -36,7 +42,10 @@ impl Way {
             Self::Virsh => Box::new(
                 Virsh::new("qemu:///system").prefixed(how.split(' ')).deadline(Duration::from_secs(60)),
             ),
-            Self::Libvirt => Box::new(Libvirt::connect(how).unwrap().deadline(Duration::from_secs(60))),
+            Self::VirshHere => Box::new(Virsh::connect(how).unwrap()),
+            Self::Libvirt | Self::LibvirtHere => {
+                Box::new(Libvirt::connect(how).unwrap().deadline(Duration::from_secs(60)))
+            }
         }
     }
 }
