@@ -100,10 +100,7 @@ pub trait Runner: Send + Sync + Debug {
 /// Runs commands as children of this process, with an optional prefix such as `ssh root@siteA` or
 /// `nsenter -t PID -n -m -u`.
 ///
-/// With `ssh` in the prefix mind that ssh hands its words to a shell: names of sessions and options hold no
-/// character that a shell treats specially, except for `rsync-options`, which is quoted by [`shell_words`].
-///
-/// [`shell_words`]: LocalRunner::through_shell
+/// `ssh` hands its words to a shell: with it in the prefix, use [`through_shell`](LocalRunner::through_shell).
 #[derive(Clone, Debug, Default)]
 pub struct LocalRunner {
     prefix: Vec<String>,

@@ -30,7 +30,7 @@ const NOTHING_LOOKED_AT: u64 = 12;
 pub struct LogScan {
     /// Bytes read.
     pub bytes: u64,
-    /// Complaints, the first [`MAX_FINDINGS`] of them.
+    /// Complaints, the first 1000 of them.
     pub findings: Vec<LogFinding>,
     /// Complaints that were not kept.
     pub dropped: u64,
