@@ -2,7 +2,10 @@
 
 use std::io;
 
-use crate::tables::{BitmapError, ExtensionError, HeaderError, LuksError, SnapshotError};
+use crate::tables::{
+    BitmapError, DecompressError, Encryption, ExtensionError, HeaderError, LuksError, MappingError,
+    SnapshotError,
+};
 use crate::views::{ChainError, ReferenceError};
 
 /// Why an image can't be read, or what it names can't be opened.
@@ -36,6 +39,18 @@ pub enum Error {
     /// The LUKS header breaks a rule.
     #[error(transparent)]
     Luks(#[from] LuksError),
+    /// An L1 or L2 table breaks a rule.
+    #[error(transparent)]
+    Mapping(#[from] MappingError),
+    /// A compressed cluster can't be decompressed.
+    #[error(transparent)]
+    Decompress(#[from] DecompressError),
+    /// Guest data is encrypted. What is stored is not returned in its place.
+    #[error("the guest's data is encrypted with {0}, and is not decrypted here")]
+    Encrypted(Encryption),
+    /// The image has its guest data in another file, but doesn't name it.
+    #[error("the image has its guest data in an external data file, but names none")]
+    NoDataFile,
     /// A name in an image can't be understood, or was not allowed to be opened.
     #[error(transparent)]
     Reference(#[from] ReferenceError),

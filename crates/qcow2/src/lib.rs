@@ -51,6 +51,6 @@ mod views;
 pub use error::Error;
 pub use name::Name;
 pub use views::{
-    AnyFile, Below, Chain, ChainError, ChainOptions, Content, DenyAll, FileId, Format, Image, Layer,
+    AnyFile, Below, Chain, ChainError, ChainOptions, Content, DenyAll, Disk, FileId, Format, Image, Layer,
     Reference, ReferenceError, ReferenceKind, Resolver, SameDirectory, Source, Target, detect,
 };

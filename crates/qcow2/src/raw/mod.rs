@@ -12,6 +12,7 @@ mod feature;
 mod header;
 mod luks;
 mod snapshot;
+mod table;
 
 pub use bitmap::{BITMAP_ENTRY_LEN, RawBitmapEntry, RawBitmapsExtension};
 pub use extension::{RawCryptoExtension, RawExtensionHeader, magic};
@@ -19,6 +20,7 @@ pub use feature::{Autoclear, Compatible, FEATURE_NAME_ENTRY_LEN, FeatureKind, In
 pub use header::{MAGIC, RawHeader, RawHeaderV3, V2_HEADER_LEN, V3_HEADER_LEN, V3_MIN_HEADER_LEN};
 pub use luks::{LUKS_MAGIC, LUKS_SECTOR, LUKS_SLOT_ACTIVE, LUKS1_HEADER_LEN, RawLuksHeader, RawLuksSlot};
 pub use snapshot::{RawSnapshotExtra, RawSnapshotHeader, SNAPSHOT_HEADER_LEN};
+pub use table::{RawCompressed, RawL1Entry, RawL2Entry, RawSubclusters};
 
 use nom::error::ErrorKind;
 

@@ -69,6 +69,16 @@ pub enum Encryption {
     Luks,
 }
 
+impl fmt::Display for Encryption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "nothing",
+            Self::Aes => "AES",
+            Self::Luks => "LUKS",
+        })
+    }
+}
+
 /// Where a table lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TablePlace {

@@ -39,3 +39,8 @@ pub const BITMAP_GRANULARITY_BITS: std::ops::RangeInclusive<u8> = 9..=31;
 pub const MAX_BITMAP_NAME_LEN: u16 = 1023;
 /// Deepest backing chain unless a caller says otherwise. Our own limit, QEMU has none.
 pub const DEFAULT_MAX_DEPTH: usize = 256;
+/// Most bytes of L2 tables that are kept of one layer, unless two tables are more. Our own choice.
+pub const L2_CACHE_BYTES: u64 = 16 << 20;
+/// Largest window of a compressed cluster's zstd frame, in bytes: what RFC 8878, section 3.1.1.1.2, asks every
+/// decoder to support. QEMU allows 128 MiB, but writes no more than the size of a cluster.
+pub const MAX_ZSTD_WINDOW: u64 = 8 << 20;

@@ -25,7 +25,8 @@ fn image() -> impl Strategy<Value = Vec<u8>> {
             image = image.snapshot(SnapshotSpec::new("2", "two"));
         }
         if bitmaps && !v2 {
-            image = image.bitmap(BitmapSpec::new("b0")).bitmap(BitmapSpec { flags: 1, ..BitmapSpec::new("b1") });
+            image =
+                image.bitmap(BitmapSpec::new("b0")).bitmap(BitmapSpec { flags: 1, ..BitmapSpec::new("b1") });
         }
         if luks {
             image = image.luks(LuksSpec::default());
@@ -47,7 +48,8 @@ fn image() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn interesting() -> impl Strategy<Value = u32> {
-    let chosen = vec![0, 1, 2, 8, 9, 16, 31, 32, 63, 64, 0x1ff, 0x200, 0x1000, 0x10000, 0x7fff_ffff, u32::MAX];
+    let chosen =
+        vec![0, 1, 2, 8, 9, 16, 31, 32, 63, 64, 0x1ff, 0x200, 0x1000, 0x10000, 0x7fff_ffff, u32::MAX];
     prop_oneof![3 => prop::sample::select(chosen), 1 => any::<u32>()]
 }
 
@@ -80,7 +82,8 @@ fn difference(image: &[u8], qemu_img: &QemuImg) -> Option<String> {
     match (ImageInfo::gather(image, &Path::new("image").into(), &options), output.status.success()) {
         (Ok(ours), true) => {
             let theirs: ImageInfo = serde_json::from_slice(&output.stdout).expect("it is JSON");
-            let (ours, theirs) = (super::limits::without_allocation(ours), super::limits::without_allocation(theirs));
+            let (ours, theirs) =
+                (super::limits::without_allocation(ours), super::limits::without_allocation(theirs));
             (ours != theirs).then(|| format!("{ours:?}\nis not\n{theirs:?}"))
         }
         (Ok(_), false) => (!later(&stderr)).then(|| format!("only qemu-img refuses: {stderr}")),
@@ -99,7 +102,8 @@ fn images_at_random_are_to_us_what_they_are_to_qemu_img() {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let Some(qemu_img) = QemuImg::find(directory.path()) else { return };
     let seed = std::env::var("STILLPOINT_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
-    let count = std::env::var("STILLPOINT_IMAGES").ok().and_then(|count| count.parse().ok()).unwrap_or(IMAGES);
+    let count =
+        std::env::var("STILLPOINT_IMAGES").ok().and_then(|count| count.parse().ok()).unwrap_or(IMAGES);
     let mut runner = TestRunner::new(Config { rng_seed: RngSeed::Fixed(seed), ..Config::default() });
     let mut opened = 0;
     for number in 0..count {

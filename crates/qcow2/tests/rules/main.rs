@@ -4,6 +4,7 @@
 mod cases;
 mod chains;
 mod differential;
+mod guest_data;
 mod limits;
 mod mutation;
 mod round_trip;

@@ -2,8 +2,9 @@
 
 use proptest::prelude::*;
 use stillpoint_qcow2::info::{ImageInfo, InfoOptions};
-use stillpoint_qcow2::{Chain, ChainOptions, DenyAll, Format, Image, Source};
-use stillpoint_testkit::image::{BitmapSpec, ImageBuilder, LuksSpec, SnapshotSpec};
+use stillpoint_qcow2::{Chain, ChainOptions, DenyAll, Disk, Format, Image, Source};
+use stillpoint_storage::{Storage, extents};
+use stillpoint_testkit::image::{BitmapSpec, ClusterSpec, ImageBuilder, LuksSpec, SnapshotSpec};
 
 /// An image with something of everything.
 fn everything(cluster_bits: u32) -> Vec<u8> {
@@ -40,6 +41,35 @@ fn read(bytes: Vec<u8>) {
     }
     let source = Source::new(std::sync::Arc::new(bytes), "image", None);
     let _ = Chain::open(source, None, &DenyAll, &ChainOptions::default());
+}
+
+/// An image with clusters of every kind, on a disk of 64 KiB.
+fn with_clusters(zstd: bool) -> Vec<u8> {
+    let bytes = |value: u8| (0..4096).map(|i| (i / 16) as u8 ^ value).collect::<Vec<u8>>();
+    let compressed =
+        |value| if zstd { ClusterSpec::zstd(&bytes(value)) } else { ClusterSpec::deflated(&bytes(value)) };
+    ImageBuilder::v3()
+        .cluster_bits(12)
+        .size(65536)
+        .compression(u8::from(zstd))
+        .cluster(0, ClusterSpec::Data(bytes(1)))
+        .cluster(2, compressed(2))
+        .cluster(3, ClusterSpec::Zero)
+        .cluster(7, ClusterSpec::ZeroAllocated(bytes(3)))
+        .cluster(15, compressed(4))
+        .build()
+}
+
+/// Reads the guest's disk as far as it goes.
+fn read_disk(bytes: Vec<u8>) {
+    let source = Source::new(std::sync::Arc::new(bytes), "image", None);
+    let Ok(chain) = Chain::open(source, None, &DenyAll, &ChainOptions::default()) else { return };
+    let Ok(disk) = Disk::open(&chain, &DenyAll) else { return };
+    let mut buf = [0; 3000];
+    for at in (0..disk.len().min(1 << 18)).step_by(3000) {
+        let _ = disk.read_at(at, &mut buf);
+    }
+    let _ = extents(&disk).take(1000).take_while(Result::is_ok).count();
 }
 
 proptest! {
@@ -87,6 +117,25 @@ proptest! {
         }
         bytes[..4].copy_from_slice(b"QFI\xfb");
         read(bytes);
+    }
+
+    #[test]
+    fn damage_in_tables_and_compressed_streams_never_panics(
+        zstd in any::<bool>(),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..30),
+        cut in prop::option::of(any::<prop::sample::Index>()),
+    ) {
+        let mut bytes = with_clusters(zstd);
+        let len = bytes.len();
+        for (at, value) in damage {
+            bytes[at.index(len)] = value;
+        }
+        // Most damage is to be in what is read: the header stays as it was.
+        bytes[..112].copy_from_slice(&with_clusters(zstd)[..112]);
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(len));
+        }
+        read_disk(bytes);
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 use super::bytes::Out;
 use super::header::HeaderSpec;
-use super::{ImageBuilder, extension};
+use super::{ImageBuilder, extension, guest};
 
 /// Clusters one after the other, the first being the header's.
-struct Layout {
-    cluster_size: u64,
+pub(super) struct Layout {
+    pub(super) cluster_size: u64,
     bytes: Vec<u8>,
 }
 
@@ -16,7 +16,7 @@ impl Layout {
     }
 
     /// Puts `content` into clusters of its own, at least one, and says where the first is.
-    fn place(&mut self, content: &[u8]) -> u64 {
+    pub(super) fn place(&mut self, content: &[u8]) -> u64 {
         let at = self.bytes.len();
         self.bytes.extend_from_slice(content);
         let end = self.bytes.len().max(at + 1).next_multiple_of(self.cluster());
@@ -45,9 +45,9 @@ impl ImageBuilder {
         let l2_entry = if header.incompatible & 16 == 0 { 8 } else { 16 };
         let l1_size = header.size.div_ceil(cluster_size * (cluster_size / l2_entry)).max(1);
         header.l1_size = u32::try_from(l1_size).expect("test images are small");
-        let l1 = vec![0; usize::try_from(l1_size * 8).expect("test images are small")];
+        let l1 = guest::place(&mut layout, &header, &self.clusters);
         header.l1_offset = layout.place(&l1);
-        self.place_snapshots(&mut layout, &mut header, &l1);
+        self.place_snapshots(&mut layout, &mut header);
         self.place_luks(&mut layout, &mut extensions);
         self.place_bitmaps(&mut layout, &mut extensions);
         if !self.feature_names.is_empty() {
@@ -68,13 +68,14 @@ impl ImageBuilder {
         bytes
     }
 
-    fn place_snapshots(&self, layout: &mut Layout, header: &mut HeaderSpec, l1: &[u8]) {
+    fn place_snapshots(&self, layout: &mut Layout, header: &mut HeaderSpec) {
         if self.snapshots.is_empty() {
             return;
         }
         let mut table = Vec::new();
         for snapshot in &self.snapshots {
-            let l1_offset = layout.place(l1);
+            let l1 = guest::place(layout, header, &snapshot.clusters);
+            let l1_offset = layout.place(&l1);
             table.extend(snapshot.bytes(l1_offset, header.l1_size));
         }
         header.snapshots = u32::try_from(self.snapshots.len()).expect("test images are small");

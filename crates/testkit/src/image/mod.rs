@@ -18,12 +18,14 @@
 mod bitmap;
 mod build;
 mod bytes;
+mod guest;
 mod header;
 mod luks;
 pub mod oracle;
 mod snapshot;
 
 pub use bitmap::BitmapSpec;
+pub use guest::ClusterSpec;
 pub use header::{HeaderSpec, offset};
 pub use luks::{LuksSlotSpec, LuksSpec};
 pub use snapshot::SnapshotSpec;
@@ -50,6 +52,7 @@ pub struct ImageBuilder {
     extensions: Vec<(u32, Vec<u8>)>,
     feature_names: Vec<(u8, u8, Vec<u8>)>,
     backing: Option<Vec<u8>>,
+    clusters: Vec<(u64, ClusterSpec)>,
     snapshots: Vec<SnapshotSpec>,
     bitmaps: Vec<BitmapSpec>,
     luks: Option<LuksSpec>,
@@ -77,6 +80,7 @@ impl ImageBuilder {
             extensions: Vec::new(),
             feature_names: Vec::new(),
             backing: None,
+            clusters: Vec::new(),
             snapshots: Vec::new(),
             bitmaps: Vec::new(),
             luks: None,
@@ -185,7 +189,14 @@ impl ImageBuilder {
         self.extension(extension::DATA_FILE, name).incompatible(4).autoclear(if raw { 2 } else { 0 })
     }
 
-    /// One more snapshot, of an empty disk.
+    /// What the cluster number `index` of the active disk is. Each may be told once.
+    #[must_use]
+    pub fn cluster(mut self, index: u64, cluster: ClusterSpec) -> Self {
+        self.clusters.push((index, cluster));
+        self
+    }
+
+    /// One more snapshot. Its disk is empty unless it says otherwise.
     #[must_use]
     pub fn snapshot(mut self, snapshot: SnapshotSpec) -> Self {
         self.snapshots.push(snapshot);

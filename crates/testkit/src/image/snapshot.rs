@@ -1,5 +1,6 @@
 //! Snapshots.
 
+use super::ClusterSpec;
 use super::bytes::Out;
 
 /// An entry of the snapshot table.
@@ -19,6 +20,8 @@ pub struct SnapshotSpec {
     pub vm_state_size: u32,
     /// Extra data.
     pub extra: Vec<u8>,
+    /// Clusters of its disk, by number. It shares none with the active disk.
+    pub clusters: Vec<(u64, ClusterSpec)>,
 }
 
 impl SnapshotSpec {
@@ -33,6 +36,7 @@ impl SnapshotSpec {
             vm_clock_nsec: 0,
             vm_state_size: 0,
             extra: Vec::new(),
+            clusters: Vec::new(),
         }
     }
 

@@ -191,7 +191,7 @@ impl HeaderError {
                 format!("Unsupported subcluster size: {}", cluster_size.bytes() / 32)
             }
             Self::RefcountWidth => "Reference count entry width too large; may not exceed 64 bits".into(),
-            Self::CryptMethod(number) => format!("Unsupported encryption method {number}"),
+            Self::CryptMethod(number) => format!("Unsupported encryption method {}", number.cast_signed()),
             Self::CryptoHeaderMissing => "Missing CRYPTO header for crypt method 2".into(),
             Self::NoRefcountTable => "Image does not contain a reference count table".into(),
             Self::TableTooLarge { table, .. } => format!("{} too large", table.title()),

@@ -1,0 +1,277 @@
+//! The guest's disk.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use stillpoint_storage::{Extent, ExtentKind, Storage};
+
+use super::Image;
+use super::chain::{Chain, Content, Layer};
+use super::policy::Resolver;
+use super::reference::{Reference, ReferenceKind};
+use crate::tables::{
+    Allocation, Decompressor, Encryption, GuestOffset, HostOffset, Mapping, MappingError, Run, Snapshot,
+};
+use crate::{Error, Name};
+
+/// What the guest sees: the bytes of its disk, read through all layers of a chain, as a [`Storage`].
+///
+/// Its length is the virtual size. An extent is a hole where the image says that it reads as zeros or nothing is
+/// allocated in any layer; that is QEMU's notion, not the file system's.
+///
+/// Only what can be read rightly is returned: encrypted data, damaged tables, and clusters past the end of the
+/// file are errors.
+pub struct Disk {
+    layers: Vec<DiskLayer>,
+    size: u64,
+}
+
+impl fmt::Debug for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Disk").field("size", &self.size).field("layers", &self.layers.len()).finish()
+    }
+}
+
+enum DiskLayer {
+    Raw(Arc<dyn Storage>),
+    Qcow2(Box<Qcow2Layer>),
+}
+
+struct Qcow2Layer {
+    /// Where the tables and compressed clusters are.
+    tables: Arc<dyn Storage>,
+    /// Where the other clusters are: the same, or an external data file.
+    data: Arc<dyn Storage>,
+    mapping: Mapping,
+    decompressor: Decompressor,
+    cluster_size: u64,
+}
+
+impl Disk {
+    /// The active disk of a chain. An external data file is opened through `resolver`.
+    ///
+    /// # Errors
+    /// When a layer is encrypted, its L1 table breaks a rule, or its data file may not or can't be opened.
+    pub fn open(chain: &Chain, resolver: &dyn Resolver) -> Result<Self, Error> {
+        let layers = chain.layers().iter().map(|layer| DiskLayer::open(layer, None, resolver));
+        let layers = layers.collect::<Result<Vec<_>, _>>()?;
+        let size = layers.first().map_or(0, DiskLayer::size);
+        Ok(Self { layers, size })
+    }
+
+    /// The disk as it was when `snapshot` of the chain's first image was taken. Its size is that of the snapshot,
+    /// and what the snapshot doesn't have is read from the backing files as they are now.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_snapshot(chain: &Chain, snapshot: &Snapshot, resolver: &dyn Resolver) -> Result<Self, Error> {
+        let layers = chain.layers().iter().enumerate();
+        let layers = layers.map(|(i, layer)| DiskLayer::open(layer, (i == 0).then_some(snapshot), resolver));
+        let layers = layers.collect::<Result<Vec<_>, _>>()?;
+        let size = layers.first().map_or(0, DiskLayer::size);
+        Ok(Self { layers, size })
+    }
+
+    /// The layer that has the bytes from `at` on, if one has, with what they are there, and how many they are,
+    /// at most `max`.
+    fn find(&self, at: u64, max: u64) -> Result<Found<'_>, Error> {
+        let mut len = max;
+        for layer in &self.layers {
+            let Some(left) = layer.size().checked_sub(at).filter(|&left| left > 0) else {
+                // A shorter layer is zeros from its end on, and what is below it is not looked at.
+                break;
+            };
+            len = len.min(left);
+            match layer {
+                DiskLayer::Raw(storage) => return Ok(Found { len, place: Place::Raw(storage) }),
+                DiskLayer::Qcow2(layer) => {
+                    let run = layer.mapping.run_at(&layer.tables, GuestOffset(at), len)?;
+                    len = run.len;
+                    match run.allocation {
+                        Allocation::Unallocated => {}
+                        Allocation::Zero { .. } => return Ok(Found { len, place: Place::Zeros }),
+                        _ => return Ok(Found { len, place: Place::Stored(layer, run) }),
+                    }
+                }
+            }
+        }
+        Ok(Found { len, place: Place::Zeros })
+    }
+
+    fn read_some(&self, at: u64, buf: &mut [u8]) -> Result<usize, Error> {
+        let found = self.find(at, buf.len() as u64)?;
+        let n = usize::try_from(found.len).unwrap_or(usize::MAX).min(buf.len());
+        let buf = buf.get_mut(..n).unwrap_or_default();
+        match found.place {
+            Place::Zeros => buf.fill(0),
+            Place::Raw(storage) => read_padded(storage, at, buf)?,
+            Place::Stored(layer, run) => layer.read(run, buf)?,
+        }
+        Ok(n)
+    }
+}
+
+/// Where bytes of the disk are.
+struct Found<'a> {
+    len: u64,
+    place: Place<'a>,
+}
+
+enum Place<'a> {
+    Zeros,
+    Raw(&'a Arc<dyn Storage>),
+    Stored(&'a Qcow2Layer, Run),
+}
+
+impl DiskLayer {
+    fn open(layer: &Layer, snapshot: Option<&Snapshot>, resolver: &dyn Resolver) -> Result<Self, Error> {
+        match layer.content() {
+            Content::Raw => Ok(Self::Raw(Arc::clone(&layer.source().storage))),
+            Content::Qcow2(image) => {
+                let layer = Qcow2Layer::open(image, &layer.source().name, snapshot, resolver)?;
+                Ok(Self::Qcow2(Box::new(layer)))
+            }
+        }
+    }
+
+    fn size(&self) -> u64 {
+        match self {
+            Self::Raw(storage) => super::whole_sectors(storage.len()),
+            Self::Qcow2(layer) => layer.mapping.size(),
+        }
+    }
+}
+
+impl Qcow2Layer {
+    fn open(
+        image: &Image<Arc<dyn Storage>>,
+        name: &Name,
+        snapshot: Option<&Snapshot>,
+        resolver: &dyn Resolver,
+    ) -> Result<Self, Error> {
+        let header = image.header();
+        if header.encryption() != Encryption::None {
+            return Err(Error::Encrypted(header.encryption()));
+        }
+        let tables = Arc::clone(image.storage());
+        let data = if image.has_data_file() {
+            let stored = image.extensions().data_file().filter(|name| !name.is_empty());
+            let stored = stored.ok_or(Error::NoDataFile)?;
+            resolver.resolve(&Reference::parse(ReferenceKind::DataFile, name, stored)?)?.storage
+        } else {
+            Arc::clone(&tables)
+        };
+        let (place, size) = match snapshot {
+            None => (header.l1_table(), image.virtual_size()),
+            Some(snapshot) => {
+                let size = snapshot.disk_size.map_or_else(|| image.virtual_size(), |size| size & !511);
+                (snapshot.l1_table, size)
+            }
+        };
+        Ok(Self {
+            mapping: Mapping::read(&tables, header, place, size)?,
+            tables,
+            data,
+            decompressor: Decompressor::new(header.compression()),
+            cluster_size: header.cluster_size().bytes(),
+        })
+    }
+
+    /// Fills `buf` from the beginning of `run`, which is at least as long.
+    fn read(&self, run: Run, buf: &mut [u8]) -> Result<(), Error> {
+        match run.allocation {
+            Allocation::Unallocated | Allocation::Zero { .. } => buf.fill(0),
+            Allocation::Data { host } => {
+                // The last cluster of a file may end with the file, and reads on as zeros.
+                let end = self.data.len().checked_next_multiple_of(self.cluster_size).unwrap_or(u64::MAX);
+                if host.0.checked_add(buf.len() as u64).is_none_or(|last| last > end) {
+                    return Err(MappingError::PastTheEnd { guest: run.guest, offset: host }.into());
+                }
+                read_padded(&self.data, host.0, buf)?;
+            }
+            Allocation::Compressed { host, len } => self.read_compressed(run.guest, host, len, buf)?,
+        }
+        Ok(())
+    }
+
+    fn read_compressed(
+        &self,
+        at: GuestOffset,
+        host: HostOffset,
+        len: u64,
+        buf: &mut [u8],
+    ) -> Result<(), Error> {
+        let guest = GuestOffset(at.0 / self.cluster_size * self.cluster_size);
+        let there = self.tables.len().saturating_sub(host.0);
+        if there == 0 {
+            return Err(MappingError::PastTheEnd { guest, offset: host }.into());
+        }
+        // A descriptor tells at most two clusters; the last one's sector may end with the file.
+        let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let mut input = vec![0; size(len.min(there))];
+        read_padded(&self.tables, host.0, &mut input)?;
+        if buf.len() as u64 == self.cluster_size {
+            return Ok(self.decompressor.decompress(guest, &input, buf)?);
+        }
+        let mut cluster = vec![0; size(self.cluster_size)];
+        self.decompressor.decompress(guest, &input, &mut cluster)?;
+        let start = size(at.0 - guest.0);
+        if let Some(part) = cluster.get(start..start + buf.len()) {
+            buf.copy_from_slice(part);
+        }
+        Ok(())
+    }
+}
+
+/// Fills `buf` from `offset` on, with zeros past the end.
+fn read_padded(storage: &Arc<dyn Storage>, offset: u64, buf: &mut [u8]) -> Result<(), Error> {
+    let there = usize::try_from(storage.len().saturating_sub(offset)).unwrap_or(usize::MAX).min(buf.len());
+    let (bytes, zeros) = buf.split_at_mut(there);
+    zeros.fill(0);
+    storage.read_exact_at(offset, bytes).map_err(|source| Error::Io { what: "guest data", offset, source })
+}
+
+/// An error of ours as one of the standard library's, its kind kept where it came from a storage.
+fn to_io(error: Error) -> io::Error {
+    let kind = match &error {
+        Error::Io { source, .. } => source.kind(),
+        _ => io::ErrorKind::InvalidData,
+    };
+    io::Error::new(kind, error)
+}
+
+impl Storage for Disk {
+    fn len(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let wanted = left.min(buf.len());
+        let mut done = 0;
+        while done < wanted {
+            let rest = buf.get_mut(done..wanted).unwrap_or_default();
+            done += self.read_some(offset + done as u64, rest).map_err(to_io)?;
+        }
+        Ok(done)
+    }
+
+    fn next_extent(&self, offset: u64) -> io::Result<Extent> {
+        let left = self.size.checked_sub(offset).filter(|&left| left > 0).ok_or_else(|| {
+            let text = format!("no extent begins at offset {offset}: the disk ends at {}", self.size);
+            io::Error::new(io::ErrorKind::InvalidInput, text)
+        })?;
+        let found = self.find(offset, left).map_err(to_io)?;
+        let extent = |kind| Extent { offset, len: found.len, kind };
+        Ok(match found.place {
+            Place::Zeros => extent(ExtentKind::Hole),
+            Place::Stored(..) => extent(ExtentKind::Data),
+            Place::Raw(storage) if offset < storage.len() => {
+                let raw = storage.next_extent(offset)?;
+                Extent { len: raw.len.min(found.len), ..raw }
+            }
+            Place::Raw(_) => extent(ExtentKind::Hole),
+        })
+    }
+}
