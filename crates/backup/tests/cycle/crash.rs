@@ -19,18 +19,13 @@ fn ensure_recovered(world: &World, of: &str) {
     world.ensure_clean();
 }
 
-fn worlds() -> [World; 2] {
-    [World::new(&[("vm1", 1)]), World::new(&[("vm1", 3)])]
-}
-
 #[test]
 fn recovery_makes_whole_what_a_crash_after_any_record_left() {
     let mut tried = 0;
-    for number in 0..worlds().len() {
+    for disks in [1, 3] {
         let of_run = |guards: fn(&World) -> SimGuards| {
             for after in 1.. {
-                let [one, three] = worlds();
-                let world = if number == 0 { one } else { three };
+                let world = World::new(&[("vm1", disks)]);
                 let outcome =
                     world.run_and_die(&world.host.connect(), &guards(&world), &|record| record.seq == after);
                 if let Some(report) = outcome {
