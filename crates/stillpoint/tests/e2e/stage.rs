@@ -136,11 +136,11 @@ impl Stage {
                 );
             }
             ensure!(!xml.contains("<mirror"), "{which:?} shows a job:\n{xml}");
-            ensure!(!xml.contains("stillpoint"), "{which:?} shows an overlay:\n{xml}");
+            ensure!(!xml.contains(".stillpoint-"), "{which:?} shows an overlay:\n{xml}");
         }
         let directory = self.lab.site(SiteName::A).mount().join("vm");
         let files = self.lab.site(SiteName::A).sh(&format!("ls {}", directory.display()))?;
-        ensure!(!files.contains("stillpoint"), "an overlay's file is left:\n{files}");
+        ensure!(!files.contains(".stillpoint-"), "an overlay's file is left:\n{files}");
         Ok(())
     }
 
