@@ -1,11 +1,11 @@
 //! Reads qcow2 images.
 //!
-//! `stillpoint-qcow2` reads what QEMU's disk image format keeps besides the guest's data: header, header
-//! extensions, feature bits, internal snapshots, bitmaps, the LUKS header, and the chain of backing files. It
+//! `stillpoint-qcow2` reads QEMU's disk image format: header, header extensions, feature bits, internal
+//! snapshots, bitmaps, the LUKS header, the chain of backing files, and the guest's disk through all of that. It
 //! needs no QEMU, takes no lock, writes nothing, and treats an image as input from outside.
 //!
 //! ```
-//! use stillpoint_qcow2::{DenyAll, Image, info::ImageInfo};
+//! use stillpoint_qcow2::{Image, info::ImageInfo};
 //! # let directory = tempfile::tempdir()?;
 //! # let path = directory.path().join("disk.qcow2");
 //! # std::fs::write(&path, stillpoint_testkit::image::ImageBuilder::v3().size(64 << 20).build())?;
@@ -21,12 +21,37 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! The guest's disk, read through an overlay and the base below it:
+//!
+//! ```
+//! use stillpoint_qcow2::{Below, Chain, ChainOptions, Disk, Source};
+//! use stillpoint_storage::Storage;
+//! # use stillpoint_testkit::image::{ClusterSpec, ImageBuilder};
+//! # let directory = tempfile::tempdir()?;
+//! # let base = ImageBuilder::v3().size(1 << 20).cluster(1, ClusterSpec::Data(vec![7; 65536])).build();
+//! # std::fs::write(directory.path().join("base.qcow2"), base)?;
+//! # let top = ImageBuilder::v3().size(1 << 20).backing(b"base.qcow2", Some("qcow2")).build();
+//! # let path = directory.path().join("top.qcow2");
+//! # std::fs::write(&path, top)?;
+//!
+//! // Nothing that the image names is opened but what is below its own directory.
+//! let policy = Below::directory_of(&path)?;
+//! let chain = Chain::open(Source::open(&path)?, None, &policy, &ChainOptions::default())?;
+//! assert_eq!(chain.layers().len(), 2);
+//!
+//! let disk = Disk::open(&chain, &policy)?;
+//! let mut sector = [0; 512];
+//! disk.read_exact_at(65536, &mut sector)?;
+//! assert_eq!(sector, [7; 512]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Layers
 //!
 //! * [`raw`]: structures as they are on disk, parsed with nom, no value judged;
 //! * [`tables`]: the same validated: rules, QEMU's limits, offsets as types of their own;
-//! * what is at the root of the crate, the views: [`Image`], [`Chain`], and [`info`], which tells of an image
-//!   what `qemu-img info` tells.
+//! * what is at the root of the crate, the views: [`Image`], [`Chain`], [`Disk`], and [`info`], which tells of an
+//!   image what `qemu-img info` tells.
 //!
 //! # What an image names
 //!
@@ -38,7 +63,15 @@
 //!
 //! Make [`Image::open`] fail with an [`Error`] that names the structure at fault. It can't cause a panic, and no
 //! length that an image tells is believed before it was held against a limit ([`tables::limits`]) and the length
-//! of the file. Memory is bounded by the file's own length, 64 MiB of snapshot table and 2 MiB of extensions.
+//! of the file. Memory is bounded by the file's own length, 64 MiB of snapshot table and 2 MiB of extensions; a
+//! [`Disk`] adds for each layer an L1 table of at most 32 MiB, which the file must hold, and 16 MiB of L2 tables.
+//!
+//! # Where this is stricter than QEMU
+//!
+//! QEMU reads zeros past the end of the file; here a snapshot table, bitmap directory, LUKS header, L1 table, L2
+//! table or cluster that isn't in the file is an error, since a file that was cut is not what it was. A backing
+//! file's format is not guessed unless asked for. More than 4096 header extensions, two bitmaps of one name, and
+//! LUKS key slots that overlap only when numbers don't go round are refused.
 #![forbid(unsafe_code)]
 
 mod error;

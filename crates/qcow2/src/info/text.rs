@@ -175,10 +175,91 @@ fn row(columns: [&str; 6]) -> String {
 }
 
 /// Where QEMU's dictionary (512 buckets, Samba's tdb hash) has a key: what is printed goes by this.
-pub(super) fn bucket(key: &str) -> u32 {
+fn bucket(key: &str) -> u32 {
     let mut value = 0x238f_13af_u32.wrapping_mul(u32::try_from(key.len()).unwrap_or(u32::MAX));
     for (i, byte) in key.bytes().enumerate() {
         value = value.wrapping_add(u32::from(byte) << (i * 5 % 24));
     }
     value.wrapping_mul(1_103_515_243).wrapping_add(12345) % 512
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_come_in_the_order_of_qemus_dictionary() {
+        let orders: [&[&str]; 4] = [
+            &[
+                "backing-image",
+                "compressed",
+                "children",
+                "backing-filename-format",
+                "snapshots",
+                "virtual-size",
+                "filename",
+                "cluster-size",
+                "format",
+                "actual-size",
+                "format-specific",
+                "full-backing-filename",
+                "encrypted",
+                "backing-filename",
+                "dirty-flag",
+            ],
+            &[
+                "compat",
+                "compression-type",
+                "lazy-refcounts",
+                "bitmaps",
+                "refcount-bits",
+                "data-file",
+                "encrypt",
+                "data-file-raw",
+                "corrupt",
+                "extended-l2",
+            ],
+            &[
+                "icount",
+                "vm-clock-nsec",
+                "name",
+                "date-sec",
+                "date-nsec",
+                "vm-clock-sec",
+                "id",
+                "vm-state-size",
+            ],
+            &[
+                "ivgen-alg",
+                "detached-header",
+                "hash-alg",
+                "cipher-alg",
+                "uuid",
+                "ivgen-hash-alg",
+                "format",
+                "cipher-mode",
+                "slots",
+                "payload-offset",
+                "master-key-iters",
+            ],
+        ];
+        for order in orders {
+            assert!(order.is_sorted_by_key(|key| bucket(key)), "{order:?}");
+        }
+    }
+
+    #[test]
+    fn dates_are_in_local_time() {
+        let json = r#"{"vm-clock-nsec": 4567890, "name": "sn", "date-sec": 1700000000, "date-nsec": 5,
+            "vm-clock-sec": 3723, "id": "1", "vm-state-size": 1107}"#;
+        let snapshot: SnapshotInfo = serde_json::from_str(json).expect("it has all fields");
+        for (hours, expected) in [
+            (0, "1       sn               1.08 KiB 2023-11-14 22:13:20  0001:02:03.004         --"),
+            (2, "1       sn               1.08 KiB 2023-11-15 00:13:20  0001:02:03.004         --"),
+        ] {
+            let zone = TimeZone::fixed(jiff::tz::offset(hours));
+            let text = Text { out: String::new(), zone: &zone };
+            assert_eq!(text.snapshot(&snapshot), expected);
+        }
+    }
 }

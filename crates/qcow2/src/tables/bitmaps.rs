@@ -54,10 +54,12 @@ pub enum BitmapError {
     #[error("entry {0} of the bitmap directory goes past the directory's end")]
     EntryPastTheEnd(u32),
     /// Extra data, which no version of the format has yet.
-    #[error("the bitmap {name:?} has {len} bytes of extra data, which nobody knows how to read")]
+    #[error(
+        "entry {entry} of the bitmap directory has {len} bytes of extra data, which nobody knows how to read"
+    )]
     ExtraData {
-        /// Its name.
-        name: Name,
+        /// Number of the entry, from 0.
+        entry: u32,
         /// The length of the extra data in bytes.
         len: u32,
     },
@@ -148,19 +150,11 @@ fn read_entry<S: Storage + ?Sized>(
     let past = || BitmapError::EntryPastTheEnd(entry);
     let head = reader.take(BITMAP_ENTRY_LEN as u64)?.ok_or_else(past)?;
     let (_, raw) = RawBitmapEntry::parse(head).map_err(|_| past())?;
-    let tail_len = raw.padded_len() - BITMAP_ENTRY_LEN as u64;
-    if tail_len > reader.remaining() {
-        return Err(past().into());
-    }
-    // In range, by the test above; extra data is not kept, since it refuses the image.
-    if !reader.skip(u64::from(raw.extra_len)) {
-        return Err(past().into());
-    }
-    let tail = reader.take(tail_len - u64::from(raw.extra_len))?.ok_or_else(past)?;
-    let name = Name::new(tail.get(..usize::from(raw.name_len)).ok_or_else(past)?);
     if raw.extra_len != 0 {
-        return Err(BitmapError::ExtraData { name, len: raw.extra_len }.into());
+        return Err(BitmapError::ExtraData { entry, len: raw.extra_len }.into());
     }
+    let tail = reader.take(raw.padded_len() - BITMAP_ENTRY_LEN as u64)?.ok_or_else(past)?;
+    let name = Name::new(tail.get(..usize::from(raw.name_len)).ok_or_else(past)?);
     if let Some((field, value)) = broken_rule(&raw, header) {
         return Err(BitmapError::Constraint { name, field, value }.into());
     }

@@ -21,7 +21,7 @@ pub use extensions::{ExtensionError, Extensions, FeatureName, UnknownExtension};
 pub use header::{
     BackingName, Compression, Encryption, Header, HeaderError, TableKind, TablePlace, UnknownFeature, Version,
 };
-pub use luks::{LuksError, LuksHeader, LuksSlot};
+pub use luks::{LuksError, LuksField, LuksHeader, LuksSlot};
 pub use mapping::{Allocation, Mapping, MappingError, Run};
 pub use offset::{ClusterSize, GuestOffset, HostOffset};
 pub use snapshots::{Snapshot, SnapshotError};

@@ -51,7 +51,7 @@ impl QemuImg {
         &self.directory
     }
 
-    /// Runs it with `arguments`, in UTC.
+    /// Runs it with `arguments`.
     ///
     /// # Panics
     /// When it can't be run at all.
