@@ -30,9 +30,17 @@ pub fn available(program: &str) -> bool {
     if !found {
         let required = std::env::var_os(REQUIRE).is_some_and(|value| value == "1");
         assert!(!required, "{REQUIRE}=1, but there is no {program}");
-        eprintln!("skipped: no {program}");
+        say_skipped(program);
     }
     found
+}
+
+/// Says that a test is skipped, past the test harness, which would keep what `eprintln` writes to itself.
+fn say_skipped(program: &str) {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    // Nowhere else to say it.
+    let _ = writeln!(std::io::stderr(), "{test}: skipped: no {program}");
 }
 
 impl QemuImg {
@@ -106,7 +114,7 @@ pub fn save_vm_state(path: &Path, names: &[&str]) -> bool {
         .stderr(Stdio::piped())
         .spawn();
     let Ok(mut child) = spawned else {
-        eprintln!("skipped: no qemu-system-x86_64");
+        say_skipped("qemu-system-x86_64");
         return false;
     };
     let mut monitor = child.stdin.take().expect("it was asked for");
