@@ -1,7 +1,7 @@
 //! `cargo xtask fuzz`: libFuzzer over the parsers, on the stable toolchain.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
@@ -52,17 +52,28 @@ pub(crate) fn targets(workspace: &Workspace) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// Builds all targets, which run one by one later.
+pub(crate) fn build(workspace: &Workspace, tee: &mut Tee) -> Result<()> {
+    tee.run(
+        cargo_fuzz(workspace).args(["fuzz", "build", "--target-dir"]).arg(workspace.target().join("fuzz")),
+    )
+}
+
+fn cargo_fuzz(workspace: &Workspace) -> Command {
+    let mut command = cargo();
+    // The sanitizers' flags are unstable ones; the rest of the project builds without this.
+    command.current_dir(workspace.root().join("fuzz")).env("RUSTC_BOOTSTRAP", "1");
+    command
+}
+
 /// Runs one target for `seconds`, from its seeds and what earlier runs found. A crash is an error that says where
 /// its input lies.
 pub(crate) fn run_target(workspace: &Workspace, tee: &mut Tee, target: &str, seconds: u64) -> Result<()> {
     let corpus: PathBuf = workspace.target().join("fuzz-corpus").join(target);
     std::fs::create_dir_all(&corpus).with_context(|| format!("can't make {}", corpus.display()))?;
     let seeds: PathBuf = workspace.root().join("fuzz/seeds").join(target);
-    let mut command = cargo();
+    let mut command = cargo_fuzz(workspace);
     command
-        .current_dir(workspace.root().join("fuzz"))
-        // The sanitizers' flags are unstable ones; the rest of the project builds without this.
-        .env("RUSTC_BOOTSTRAP", "1")
         .args(["fuzz", "run", "--target-dir"])
         .arg(workspace.target().join("fuzz"))
         .arg(target)

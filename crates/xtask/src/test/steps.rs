@@ -204,6 +204,7 @@ fn fuzz_smoke(context: &mut Context<'_>) -> Result<Outcome> {
     let targets = fuzz::targets(context.workspace)?;
     let whole = if context.full { 1800 } else { 75 };
     let each = (whole / targets.len().max(1) as u64).max(3);
+    fuzz::build(context.workspace, &mut context.tee)?;
     for target in &targets {
         fuzz::run_target(context.workspace, &mut context.tee, target, each)?;
     }
