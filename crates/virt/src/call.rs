@@ -115,6 +115,7 @@ pub(crate) fn classify(message: &str) -> CallErrorKind {
         ("client socket is closed", Kind::Connection),
         ("end of file while reading data", Kind::Connection),
         ("cannot recv data", Kind::Connection),
+        ("cannot write data", Kind::Connection),
         ("connection reset", Kind::Connection),
         ("domain not found", Kind::NoDomain),
         ("failed to get domain", Kind::NoDomain),
@@ -166,6 +167,7 @@ mod tests {
                 "Timed out during operation: cannot acquire state change lock (held by monitor=remoteDispatchDomainX)",
                 Kind::Busy,
             ),
+            ("Cannot write data: Broken pipe", Kind::Connection),
             ("something new", Kind::Other),
         ] {
             assert_eq!(classify(text), kind, "{text}");

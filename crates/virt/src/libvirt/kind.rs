@@ -1,6 +1,6 @@
 //! Libvirt's error numbers as our kinds.
 
-use ::virt::error::{Error, ErrorNumber};
+use ::virt::error::{Error, ErrorDomain, ErrorNumber};
 use ::virt::sys;
 
 use crate::call::{CallErrorKind as Kind, classify};
@@ -20,6 +20,8 @@ pub(super) fn of(error: &Error) -> Kind {
         sys::VIR_ERR_OPERATION_TIMEOUT | sys::VIR_ERR_RESOURCE_BUSY => Kind::Busy,
         sys::VIR_ERR_ACCESS_DENIED => Kind::Denied,
         sys::VIR_ERR_RPC | sys::VIR_ERR_NO_CONNECT => Kind::Connection,
+        // Raised on this side when the daemon goes away.
+        _ if error.domain().is(ErrorDomain::Rpc) => Kind::Connection,
         number => match (classify(error.message()), number) {
             (Kind::Other, sys::VIR_ERR_OPERATION_INVALID) => Kind::NotInState,
             (

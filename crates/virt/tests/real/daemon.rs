@@ -88,11 +88,39 @@ impl Daemon {
         self.directory.path()
     }
 
+    /// Kills libvirtd as a crash would, and starts it again.
+    pub(crate) fn crash_and_restart(&self) {
+        let pid = self.pid("libvirtd").unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        while rustix::process::test_kill_process(pid).is_ok() && !is_zombie(pid) {
+            thread::sleep(Duration::from_millis(10));
+        }
+        thread::sleep(Duration::from_millis(500));
+        let prefix = self.prefix();
+        let mut command = Command::new(&prefix[0]);
+        command.args(&prefix[1..]).args(["libvirtd", "-d", "-p", "/run/libvirtd.pid"]);
+        assert!(command.status().unwrap().success());
+    }
+
+    /// Kills a domain's QEMU as the kernel's out-of-memory killer would.
+    pub(crate) fn kill_qemu(&self, domain: &str) {
+        let path = format!("/proc/{}/root/run/libvirt/qemu/{domain}.pid", self.holder.id());
+        let pid = fs::read_to_string(path).unwrap().trim().parse().ok();
+        let pid = pid.and_then(rustix::process::Pid::from_raw).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
+
     fn pid(&self, name: &str) -> Option<rustix::process::Pid> {
         let path = PathBuf::from(format!("/proc/{}/root/run/{name}.pid", self.holder.id()));
         let pid = fs::read_to_string(path).ok()?.trim().parse().ok()?;
         rustix::process::Pid::from_raw(pid)
     }
+}
+
+/// Whether a process has ended and only waits for its parent to look.
+fn is_zombie(pid: rustix::process::Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z'))
 }
 
 impl Drop for Daemon {
@@ -105,7 +133,7 @@ impl Drop for Daemon {
             if let Some(pid) = self.pid(name) {
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
                 for _ in 0..100 {
-                    if rustix::process::test_kill_process(pid).is_err() {
+                    if rustix::process::test_kill_process(pid).is_err() || is_zombie(pid) {
                         break;
                     }
                     thread::sleep(Duration::from_millis(50));

@@ -7,6 +7,7 @@
 
 mod agent;
 mod daemon;
+mod deaths;
 mod kills;
 mod roles;
 mod stage;
@@ -56,6 +57,10 @@ fn main() -> ExitCode {
         for (name, test) in suite::SUITE {
             run(&format!("{way:?}: {name}"), &|| test(&Real::new(&daemon, way)));
         }
+        run(&format!("{way:?}: libvirtd crashes in a commit"), &|| {
+            deaths::libvirtd_in_a_commit(&daemon, way)
+        });
+        run(&format!("{way:?}: QEMU is killed in a commit"), &|| deaths::qemu_in_a_commit(&daemon, way));
         // Recovery is the same code over both: once is enough unless everything is asked for.
         if way == Way::Virsh || std::env::var_os("STILLPOINT_FULL").is_some() {
             run(&format!("{way:?}: killed at every step"), &|| kills::at_every_step(&daemon, way));

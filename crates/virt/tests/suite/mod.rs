@@ -69,12 +69,12 @@ fn planned(stage: &dyn Stage, tag: &str) -> Plan {
     plan(stage.hypervisor(), stage.domain(), &options(tag)).unwrap()
 }
 
-fn taken(stage: &dyn Stage, tag: &str) -> StillPoint {
+pub(crate) fn taken(stage: &dyn Stage, tag: &str) -> StillPoint {
     take(stage.hypervisor(), &planned(stage, tag), &never(), &NullJournal, stage.guards()).unwrap()
 }
 
 /// What a journal would have said of a snapshot that was verified.
-fn intent_of(point: &StillPoint) -> Intent {
+pub(crate) fn intent_of(point: &StillPoint) -> Intent {
     let mut intent = Intent::begun(point.domain.clone(), point.tag.clone());
     let disks: Vec<IntendedDisk> = point.disks.iter().map(|disk| disk.disk.clone()).collect();
     intent.apply(&StepKind::SnapshotIntended { disks });
@@ -82,7 +82,7 @@ fn intent_of(point: &StillPoint) -> Intent {
     intent
 }
 
-fn recovered(stage: &dyn Stage, intent: &Intent) {
+pub(crate) fn recovered(stage: &dyn Stage, intent: &Intent) {
     let options = RecoverOptions { undo: undoing(), comparison: None };
     let recovery =
         recover(stage.hypervisor(), intent, &options, &NullJournal, stage.guards(), &mut |_| {}).unwrap();
