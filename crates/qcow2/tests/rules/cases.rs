@@ -1,6 +1,9 @@
 //! Images at a limit, and one past it.
 
-use stillpoint_testkit::image::{BitmapSpec, ImageBuilder, LuksSpec, SnapshotSpec, extension, offset};
+use stillpoint_testkit::image::{ImageBuilder, SnapshotSpec, extension, offset};
+
+mod bitmaps;
+mod luks;
 
 /// What is to become of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,8 +57,8 @@ pub(crate) fn all() -> Vec<Case> {
     backing(&mut cases);
     extensions(&mut cases);
     snapshots(&mut cases);
-    bitmaps(&mut cases);
-    luks(&mut cases);
+    bitmaps::add(&mut cases);
+    luks::add(&mut cases);
     cases.0
 }
 
@@ -288,184 +291,4 @@ fn snapshots(cases: &mut Cases) {
     );
     let odd = SnapshotSpec { id: b"i\0i".to_vec(), ..SnapshotSpec::new("", "") };
     cases.add("an id with a NUL", &v3().snapshot(odd), Opens);
-}
-
-fn bitmaps(cases: &mut Cases) {
-    let constraint = || Refused("Bitmap 'bm' doesn't satisfy the constraints");
-    let one = |change: fn(&mut BitmapSpec)| {
-        let mut bitmap = BitmapSpec::new("bm");
-        change(&mut bitmap);
-        v3().bitmap(bitmap)
-    };
-    cases.add("a bitmap", &one(|_| ()), Opens);
-    cases.add("granularity of 2^8", &one(|b| b.granularity_bits = 8), constraint());
-    cases.add("granularity of 2^9", &one(|b| b.granularity_bits = 9), Opens);
-    cases.add("granularity of 2^31", &one(|b| b.granularity_bits = 31), Opens);
-    cases.add("granularity of 2^32", &one(|b| b.granularity_bits = 32), constraint());
-    cases.add("granularity of 2^255", &one(|b| b.granularity_bits = 255), constraint());
-    cases.add("type 0", &one(|b| b.kind = 0), constraint());
-    cases.add("type 2", &one(|b| b.kind = 2), constraint());
-    cases.add("no flags", &one(|b| b.flags = 0), Opens);
-    cases.add("flags in use and auto", &one(|b| b.flags = 3), Opens);
-    cases.add("flag 4 without extra data", &one(|b| b.flags = 4), constraint());
-    cases.add("flag 8", &one(|b| b.flags = 8), constraint());
-    let extra = || Refused("Bitmap extra data is not supported");
-    cases.add("extra data", &one(|b| b.extra = vec![0; 8]), extra());
-    cases.add(
-        "extra data that may be ignored",
-        &one(|b| {
-            b.extra = vec![0; 8];
-            b.flags = 4;
-        }),
-        extra(),
-    );
-    cases.add("a name of 1023 bytes", &one(|b| b.name = vec![b'n'; 1023]), Opens);
-    cases.add("a name of 1024 bytes", &one(|b| b.name = vec![b'n'; 1024]), RefusedHere);
-    cases.add("an empty name", &one(|b| b.name.clear()), Opens);
-    cases.add("no table", &one(|b| b.table_size = Some(0)), constraint());
-    cases.add("a table too large by far", &one(|b| b.table_size = Some(0x800_0001)), constraint());
-    cases.add("a table that is too long", &one(|b| b.table_size = Some(2)), RefusedHere);
-    // 512 MiB of bits are 8192 clusters.
-    cases.add(
-        "in use, of 512 MiB",
-        &one(|b| {
-            b.table_size = Some(8192);
-            b.flags = 1;
-        }),
-        Opens,
-    );
-    cases.add(
-        "in use, past 512 MiB",
-        &one(|b| {
-            b.table_size = Some(8193);
-            b.flags = 1;
-        }),
-        constraint(),
-    );
-    cases.add("a table nowhere", &one(|b| b.table_offset = Some(0)), constraint());
-    cases.add("a table that is not aligned", &one(|b| b.table_offset = Some(0x10200)), constraint());
-    let twice = v3().bitmap(BitmapSpec::new("bm")).bitmap(BitmapSpec::new("bm"));
-    cases.add("two of one name", &twice, Refused("Bitmap already exists: bm"));
-    bitmap_extension(cases);
-}
-
-fn bitmap_extension(cases: &mut Cases) {
-    // The extension's data begins at byte 120; a directory entry of "bm" has 32 bytes.
-    let one = v3().bitmap(BitmapSpec::new("bm"));
-    let counts = [
-        (0, Refused("found bitmaps extension with zero bitmaps")),
-        (2, Refused("Less bitmaps found than specified in header extension")),
-        (65535, Refused("Less bitmaps found than specified in header extension")),
-        (
-            65536,
-            Refused("bitmaps_ext: Image has 65536 bitmaps, exceeding the QEMU supported maximum of 65535"),
-        ),
-    ];
-    cases.u32s("number of bitmaps", &one, 120, &counts);
-    cases.u32s("reserved field", &one, 124, &[(1, Refused("bitmaps_ext: Reserved field is not zero"))]);
-    let too_large =
-        "bitmaps_ext: bitmap directory size (67107841) exceeds the maximum supported size (67107840)";
-    let sizes = [
-        (0, Refused("Requested bitmap directory size is zero")),
-        (31, Refused("Broken bitmap directory")),
-        (33, Refused("Broken bitmap directory")),
-        (1024 * 65535, RefusedHere),
-        (1024 * 65535 + 1, Refused(too_large)),
-    ];
-    cases.u64s("directory size", &one, 128, &sizes);
-    let offsets =
-        [(0x10200, Refused("bitmaps_ext: invalid bitmap directory offset")), (1 << 40, RefusedHere)];
-    cases.u64s("directory offset", &one, 136, &offsets);
-    let second = v3().bitmap(BitmapSpec::new("bm")).bitmap(BitmapSpec::new("cm"));
-    let more = [(1, Refused("More bitmaps found than specified in header extension"))];
-    cases.u32s("number of two bitmaps", &second, 120, &more);
-    for len in [23, 25] {
-        let image = v3().extension(extension::BITMAPS, &vec![0; len]).autoclear(1);
-        let refused = Refused("bitmaps_ext: Invalid extension length");
-        cases.add(&format!("a bitmaps extension of {len} bytes"), &image, refused);
-    }
-    let ignored = one.clone().patch_u64(offset::AUTOCLEAR, 0).patch_u32(124, 1);
-    cases.add("a broken extension that is not believed", &ignored, Opens);
-}
-
-fn luks(cases: &mut Cases) {
-    let with = |change: fn(&mut LuksSpec)| {
-        let mut luks = LuksSpec::default();
-        change(&mut luks);
-        v3().luks(luks)
-    };
-    cases.add("LUKS", &with(|_| ()), Opens);
-    for (len, text) in [(15, "15"), (24, "24")] {
-        let image = v3().extension(extension::CRYPTO, &vec![0; len]).crypt_method(2);
-        let expect = match text {
-            "15" => "CRYPTO header extension size 15, but expected size 16",
-            _ => "CRYPTO header extension size 24, but expected size 16",
-        };
-        cases.add(&format!("a pointer of {len} bytes"), &image, Refused(expect));
-    }
-    let unexpected = Refused("CRYPTO header extension only expected with LUKS encryption method");
-    let methods = [(0, unexpected.clone()), (1, unexpected)];
-    cases.u32s("LUKS and method", &with(|_| ()), offset::CRYPT_METHOD, &methods);
-    let unaligned = "Encryption header offset '1048577' is not a multiple of cluster size '65536'";
-    let offsets = [
-        (0x10_0001, Refused(unaligned)),
-        (0, Refused("Volume is not in LUKS format")),
-        (1 << 40, RefusedHere),
-    ];
-    cases.u64s("LUKS offset", &with(|_| ()), 120, &offsets);
-    let lengths = [(591, Refused("Request for data outside of extension header")), (592, Opens)];
-    cases.u64s("LUKS length", &with(|_| ()), 128, &lengths);
-    luks_header(cases, with);
-    luks_slots(cases, with);
-}
-
-fn luks_header(cases: &mut Cases, with: fn(fn(&mut LuksSpec)) -> ImageBuilder) {
-    let mut add = |name: &str, change: fn(&mut LuksSpec), expect| cases.add(name, &with(change), expect);
-    add("LUKS 2", |l| l.version = 2, Refused("LUKS version 2 is not supported"));
-    let name = "LUKS header cipher name is not NUL terminated";
-    add("a cipher without end", |l| l.cipher_name = vec![b'x'; 32], Refused(name));
-    let mode = "LUKS header cipher mode is not NUL terminated";
-    add("a mode without end", |l| l.cipher_mode = vec![b'x'; 32], Refused(mode));
-    let hash = "LUKS header hash spec is not NUL terminated";
-    add("a hash without end", |l| l.hash_spec = vec![b'x'; 32], Refused(hash));
-    let junk = "Algorithm 'junk' with key size 32 bytes not supported";
-    add("an unknown cipher", |l| l.cipher_name = b"junk".to_vec(), Refused(junk));
-    let short = "Algorithm 'aes' with key size 8 bytes not supported";
-    add("a short key", |l| l.key_bytes = 16, Refused(short));
-    let format = "Unexpected cipher mode string format 'junk'";
-    add("a mode of one word", |l| l.cipher_mode = b"junk".to_vec(), Refused(format));
-    let gcm = "Cipher mode 'gcm' not supported";
-    add("an unknown mode", |l| l.cipher_mode = b"gcm-plain64".to_vec(), Refused(gcm));
-    let benbi = "IV generator 'benbi' not supported";
-    add("an unknown IV generator", |l| l.cipher_mode = b"xts-benbi".to_vec(), Refused(benbi));
-    let essiv = "Missing IV generator hash specification";
-    add("essiv without hash", |l| l.cipher_mode = b"xts-essiv".to_vec(), Refused(essiv));
-    let digest = "No AES cipher with key size 64 available";
-    add("essiv with a hash too long", |l| l.cipher_mode = b"xts-essiv:sha512".to_vec(), Refused(digest));
-    let whirlpool = "Hash algorithm 'whirlpool' not supported";
-    add("an unknown hash", |l| l.hash_spec = b"whirlpool".to_vec(), Refused(whirlpool));
-    let iterations = "LUKS key iteration count is zero";
-    add("a digest without iterations", |l| l.master_key_iterations = 0, Refused(iterations));
-    add("a UUID without end", |l| l.uuid = vec![b'u'; 40], Opens);
-    let payload = "LUKS payload is overlapping with the header";
-    add("a payload in the header", |l| l.payload_offset = 7, Refused(payload));
-    let last = "Keyslot 7 is overlapping with the encrypted payload";
-    add("a payload that begins a sector early", |l| l.payload_offset -= 1, Refused(last));
-}
-
-fn luks_slots(cases: &mut Cases, with: fn(fn(&mut LuksSpec)) -> ImageBuilder) {
-    let mut add = |name: &str, change: fn(&mut LuksSpec), expect| cases.add(name, &with(change), expect);
-    let state = "Keyslot 1 state (active/disable) is corrupted";
-    add("a slot of no state", |l| l.slots[1].active = 0, Refused(state));
-    let iterations = "Keyslot 1 iteration count is zero";
-    add("an active slot without iterations", |l| l.slots[1].active = 0x00AC_71F3, Refused(iterations));
-    let stripes = "Keyslot 0 is corrupted (stripes 3999 != 4000)";
-    add("3999 stripes", |l| l.slots[0].stripes = 3999, Refused(stripes));
-    let header = "Keyslot 0 is overlapping with the LUKS header";
-    add("a slot in the header", |l| l.slots[0].key_offset = 7, Refused(header));
-    let overlap = "Keyslots 0 and 1 are overlapping in the header";
-    add("two slots that overlap by a sector", |l| l.slots[1].key_offset -= 1, Refused(overlap));
-    let payload = "Keyslot 1 is overlapping with the encrypted payload";
-    add("a slot in the payload", |l| l.slots[1].key_offset = 4032, Refused(payload));
-    add("a slot past all numbers", |l| l.slots[1].key_offset = u32::MAX, RefusedHere);
 }
