@@ -31,22 +31,10 @@ impl Entry {
             Self::Georep(step) => ("georep", serde_json::to_value(step)),
         };
         match step.as_ref().ok().and_then(|step| step.get("step")).and_then(serde_json::Value::as_str) {
-            Some(name) => format!("{part}.{}", kebab(name)),
+            Some(name) => format!("{part}.{name}"),
             None => part.to_owned(),
         }
     }
-}
-
-/// `PivotRequested` as `pivot-requested`; what has no capitals stays as it is.
-fn kebab(name: &str) -> String {
-    let mut text = String::with_capacity(name.len() + 4);
-    for letter in name.chars() {
-        if letter.is_ascii_uppercase() && !text.is_empty() {
-            text.push('-');
-        }
-        text.push(letter.to_ascii_lowercase());
-    }
-    text
 }
 
 /// One step of the cycle itself.

@@ -316,7 +316,7 @@ impl World {
         let written = self.written.lock().expect("one at a time").clone();
         for disk in &self.disks {
             let base = self.mount().join(&disk.name);
-            assert_eq!(self.host.chain(&disk.domain, &disk.target), [base.clone()], "{disk:?}");
+            assert_eq!(self.host.chain(&disk.domain, &disk.target), std::slice::from_ref(&base), "{disk:?}");
             assert!(!self.host.has_job(&disk.domain), "{disk:?} has a job");
             assert!(!self.host.is_frozen(&disk.domain), "{disk:?} is frozen");
             assert!(!self.host.is_suspended(&disk.domain), "{disk:?} is suspended");
