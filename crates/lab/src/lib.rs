@@ -54,7 +54,7 @@ pub use guest::{BootCheck, DiskCheck, Guest, GuestCheck, check_guest_disks, chec
 pub use instance::{Paths, ROOT};
 pub use lab::{Lab, instances};
 pub use layout::{Redundancy, VolumeLayout};
-pub use packages::missing_packages;
+pub use packages::{install_missing_packages, missing_packages};
 pub use site::{PATH as SITE_PATH, Site};
 pub use state::Phase;
 pub use status::Status;

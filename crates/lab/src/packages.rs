@@ -38,9 +38,6 @@ const MAIN: [&str; 10] = [
 ];
 
 const SOURCES: &str = "/etc/apt/sources.list.d/stillpoint-lab-backports.sources";
-const BACKPORTS: &str = "Types: deb\nURIs: http://deb.debian.org/debian\nSuites: bookworm-backports\nComponents: main\n\
-                         Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n";
-
 const LIMIT: Duration = Duration::from_secs(1200);
 
 /// Packages of a list that are not installed.
@@ -96,6 +93,14 @@ pub fn missing_packages() -> Result<Vec<String>> {
     Ok([missing(&NEWER)?, missing(&MAIN)?].concat().into_iter().map(str::to_owned).collect())
 }
 
+/// Installs what a lab needs and is missing, from one suite, and says so before.
+///
+/// # Errors
+/// The machine is no Debian that the lab knows, or the packages can't be had.
+pub fn install_missing_packages() -> Result<()> {
+    ensure("packages", true)
+}
+
 /// Installs what is missing, and says so before.
 pub(crate) fn ensure(instance: &str, may_install: bool) -> Result<()> {
     let (newer, main) = (missing(&NEWER)?, missing(&MAIN)?);
@@ -119,7 +124,16 @@ pub(crate) fn ensure(instance: &str, may_install: bool) -> Result<()> {
         && !has_source(suite)
     {
         progress(instance, &format!("the suite {suite} is added in {SOURCES}"));
-        fs::write(SOURCES, BACKPORTS).io("write", SOURCES)?;
+        let mirror = mirror(&source_lists(), "bookworm").ok_or_else(|| {
+            LabError::Machine(format!(
+                "apt is told of no mirror of bookworm; add {suite} to its sources yourself"
+            ))
+        })?;
+        let stanza = format!(
+            "Types: deb\nURIs: {mirror}\nSuites: {suite}\nComponents: main\n\
+             Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
+        );
+        fs::write(SOURCES, stanza).io("write", SOURCES)?;
     }
     let _quiet = NoDaemons::new()?;
     update()?;
@@ -160,22 +174,63 @@ impl Drop for NoDaemons {
     }
 }
 
-/// Whether apt is told of a suite anywhere.
-fn has_source(suite: &str) -> bool {
+/// What apt's lists of sources say.
+fn source_lists() -> Vec<String> {
     let listed =
         fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten().map(|entry| entry.path());
     let files =
         listed.filter(|path| path.extension().is_some_and(|kind| kind == "list" || kind == "sources"));
-    files.chain([Path::new("/etc/apt/sources.list").to_owned()]).any(|path| {
-        fs::read_to_string(path).is_ok_and(|text| {
-            text.lines().any(|line| !line.trim_start().starts_with('#') && line.contains(suite))
-        })
+    let files = files.chain([Path::new("/etc/apt/sources.list").to_owned()]);
+    files.filter_map(|path| fs::read_to_string(path).ok()).collect()
+}
+
+/// Whether apt is told of a suite anywhere.
+fn has_source(suite: &str) -> bool {
+    source_lists()
+        .iter()
+        .any(|text| text.lines().any(|line| !line.trim_start().starts_with('#') && line.contains(suite)))
+}
+
+/// The mirror that this machine has a suite from, in either form of apt's sources (sources.list(5)).
+fn mirror(lists: &[String], suite: &str) -> Option<String> {
+    let lines = |text: &str| -> Vec<String> {
+        text.lines().map(str::trim).filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+    };
+    lists.iter().find_map(|list| {
+        let one_line = lines(list).into_iter().find_map(|line| {
+            let mut words = line.strip_prefix("deb ")?.split_whitespace();
+            let uri = words.by_ref().find(|word| word.contains("://"))?;
+            (words.next() == Some(suite)).then(|| uri.to_owned())
+        });
+        let stanza = list.split("\n\n").find_map(|stanza| {
+            let field = |name: &str| {
+                let line = lines(stanza).into_iter().find(|line| line.starts_with(name))?;
+                Some(line[name.len()..].split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+            };
+            field("Suites:")?
+                .iter()
+                .any(|found| found == suite)
+                .then(|| field("URIs:")?.into_iter().next())?
+        });
+        one_line.or(stanza)
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_mirror_of_a_suite_is_found_in_either_form_of_source() {
+        let stanzas = "Types: deb\n# URIs: http://old.example/debian\nURIs: http://one.example/debian\nSuites: bookworm bookworm-updates\n\n\
+                       Types: deb\nURIs: http://two.example/security\nSuites: bookworm-security\n";
+        let line = "# deb http://old.example/debian bookworm main\ndeb [signed-by=/k.gpg] http://three.example/debian bookworm main\n";
+        let of = |list: &str, suite| mirror(&[list.to_owned()], suite);
+        assert_eq!(of(stanzas, "bookworm").as_deref(), Some("http://one.example/debian"));
+        assert_eq!(of(stanzas, "bookworm-security").as_deref(), Some("http://two.example/security"));
+        assert_eq!(of(line, "bookworm").as_deref(), Some("http://three.example/debian"));
+        assert_eq!(of(line, "trixie"), None);
+    }
 
     #[test]
     fn a_package_that_does_not_exist_is_missing() {

@@ -9,12 +9,30 @@ use crate::debian;
 use crate::report::Outcome;
 use crate::workspace::cargo;
 
-/// Installs what is missing.
+/// Installs what is missing: first what the lab needs, so that QEMU, libvirt and its development files come from one
+/// suite, then what only building needs.
 pub(super) fn packages(context: &mut Context<'_>) -> Result<Outcome> {
-    if let Err(error) = debian::ensure(&mut context.tee, &["pkg-config", "libvirt-dev", "qemu-utils"]) {
-        return context.missing(&format!("{error:#}"));
+    if !debian::is_debian() {
+        return context.missing(
+            "what the tests compare with is installed on Debian only: qemu-utils, libvirt-dev, GlusterFS",
+        );
     }
-    Ok(Outcome::Passed)
+    let missing = stillpoint_lab::missing_packages()?;
+    if !missing.is_empty() {
+        let list = missing.join(" ");
+        if !debian::is_root() {
+            return context
+                .missing(&format!("Debian packages are missing, and installing them takes root: {list}"));
+        }
+        context.tee.say(&format!("installing the Debian packages {list}"))?;
+        if let Err(error) = stillpoint_lab::install_missing_packages() {
+            return context.missing(&format!("Debian packages can't be installed: {error}"));
+        }
+    }
+    match debian::ensure(&mut context.tee, &["pkg-config", "g++"]) {
+        Ok(()) => Ok(Outcome::Passed),
+        Err(error) => context.missing(&format!("{error:#}")),
+    }
 }
 
 /// `Some` when libvirt's development files are not here.

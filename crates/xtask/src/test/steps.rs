@@ -3,10 +3,10 @@
 use anyhow::Result;
 
 use super::{Context, Step, lab};
+use crate::fuzz;
 use crate::programs::{CARGO_DENY, CARGO_FUZZ};
 use crate::report::Outcome;
 use crate::workspace::{Package, cargo};
-use crate::{debian, fuzz};
 
 /// All of them.
 pub(super) const ALL: &[Step] = &[
@@ -199,8 +199,7 @@ fn package(context: &mut Context<'_>) -> Result<Outcome> {
 
 fn fuzz_smoke(context: &mut Context<'_>) -> Result<Outcome> {
     CARGO_FUZZ.ensure(&mut context.tee)?;
-    // libFuzzer's runtime is C++.
-    debian::ensure(&mut context.tee, &["g++"])?;
+    // libFuzzer's runtime is C++ (see the step `packages`).
     let targets = fuzz::targets(context.workspace)?;
     let whole = if context.full { 1800 } else { 75 };
     let each = (whole / targets.len().max(1) as u64).max(3);
