@@ -34,10 +34,12 @@ impl ShardIndex {
                 let mut shards = Vec::new();
                 if let (Some(tree), Some(member)) = (set.tree(i), member) {
                     let fd = tree.reopen(member)?;
-                    let each = |name: &[u8]| {
-                        if let Some(shard) = name.strip_prefix(prefix.as_bytes()).and_then(number) {
-                            if shard < count { shards.push(shard) } else { past.push(shard) }
-                        }
+                    // A brick that missed deletions has names that are nothing any more.
+                    let counts = dir.witnesses.is_empty() || dir.witnesses.contains(&i);
+                    let each = |name: &[u8]| match name.strip_prefix(prefix.as_bytes()).and_then(number) {
+                        Some(shard) if shard < count => shards.push(shard),
+                        Some(shard) if counts => past.push(shard),
+                        _ => {}
                     };
                     for_each_name(&fd, each)
                         .map_err(|error| ShardError::io("list", tree.local.join(&member.path), error))?;

@@ -8,10 +8,7 @@ use uuid::Uuid;
 use super::{Blame, Set};
 use crate::ShardError;
 use crate::raw::xattr;
-use crate::tree::{Directory, Found, OpenFile};
-
-/// The mode of a link file: the sticky bit alone.
-const LINKTO_MODE: u32 = 0o1000;
+use crate::tree::{Directory, Found, LINKTO_MODE, OpenFile};
 
 /// One brick's copy of a file.
 #[derive(Debug)]

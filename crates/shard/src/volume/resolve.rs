@@ -7,6 +7,7 @@ use super::Inner;
 use crate::ShardError;
 use crate::finding::Finding;
 use crate::set::{Copies, Held, Seen, SetDir};
+use crate::topology::Origin;
 
 /// Where a name is looked for.
 #[derive(Debug)]
@@ -117,6 +118,8 @@ impl Inner {
         if let Some(hashed) = hashed
             && hashed != set
             && !linked(set)
+            // Where the subvolumes' names are not known, a link file may well mean this one.
+            && !(self.topology.origin == Origin::Bricks && links.iter().any(|(s, _)| *s == hashed))
             && unknown.iter().all(|(s, _)| *s != hashed)
         {
             let (subvolume, hashed) = (name(set).to_owned(), name(hashed).to_owned());

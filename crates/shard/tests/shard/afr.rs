@@ -164,6 +164,12 @@ fn a_shard_deleted_while_a_brick_was_down_is_a_hole() {
     assert!(built.path(0, &built.trees.shard_path("disk", 1)).exists());
     assert_eq!(bytes(&file).unwrap(), expected);
     assert!(matches!(file.shard(1).unwrap(), ShardState::Hole));
+    // Nor is it called past the end of a file that stayed short.
+    built.trees.set_up(0, false);
+    built.trees.truncate("disk", SHARD as u64).unwrap();
+    built.trees.set_up(0, true);
+    let file = built.open("disk", &[]).unwrap();
+    assert_eq!((file.size(), file.findings()), (SHARD as u64, vec![]));
 }
 
 #[test]

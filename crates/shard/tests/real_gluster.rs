@@ -1,0 +1,373 @@
+//! Files written through mounts of real volumes, read from their bricks.
+#![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
+
+use std::fs::{self, File, OpenOptions as Open};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use stillpoint_lab::{Lab, LabConfig, Redundancy, SiteName, VolumeConfig, VolumeLayout};
+use stillpoint_shard::{
+    BrickMap, Finding, OpenOptions, ShardError, ShardState, ShardedFile, Standing, Topology, Volume, export,
+};
+use stillpoint_storage::{ExtentKind, Storage, extents};
+
+const MIB: u64 = 1 << 20;
+const SHARD: u64 = 4 * MIB;
+
+/// A lab without guest and session, taken down at the end of the test.
+struct Bench {
+    lab: Lab,
+}
+
+impl Bench {
+    fn up(
+        instance: &str,
+        primary: (Redundancy, u16),
+        secondary: (Redundancy, u16),
+        options: &[(&str, &str)],
+    ) -> Self {
+        let volume = |name: &str, (redundancy, subvolumes), options: &[(&str, &str)]| VolumeConfig {
+            name: name.to_owned(),
+            layout: VolumeLayout { redundancy, subvolumes },
+            shard_mib: Some(SHARD.div_euclid(MIB) as u32),
+            options: options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        };
+        let config = LabConfig {
+            guest: None,
+            session: None,
+            primary: volume("gv1", primary, options),
+            secondary: volume("gv2", secondary, &[]),
+            ..LabConfig::named(instance)
+        };
+        Self { lab: Lab::up(&config).unwrap() }
+    }
+
+    fn mount(&self, site: SiteName) -> PathBuf {
+        self.lab.site(site).host_mount()
+    }
+
+    /// The volume of a site, described by glusterd's directory, without some of its bricks.
+    fn volume(&self, site: SiteName, missing: &[usize]) -> Volume {
+        let vols = self.lab.site(site).glusterd_dir();
+        let topology = Topology::load(vols, Some(&self.lab.config().volume(site).name)).unwrap();
+        let names: Vec<_> = topology.bricks().map(|brick| brick.name.clone()).collect();
+        let map = missing.iter().fold(BrickMap::default(), |map, brick| map.without(names[*brick].clone()));
+        Volume::open(topology, &map, OpenOptions::default()).unwrap()
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let target =
+                std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+            let logs = target.join("lab-logs").join(self.lab.instance());
+            if let Err(error) = self.lab.collect_logs(&logs) {
+                eprintln!("the lab's logs can't be kept: {error}");
+            }
+        }
+        if let Err(error) = Lab::down(self.lab.instance()) {
+            eprintln!("the lab can't be taken down: {error}");
+        }
+    }
+}
+
+fn pattern(seed: u64, len: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let words = (0..len.div_ceil(8)).flat_map(|_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state ^ state >> 29).to_be_bytes()
+    });
+    let mut bytes: Vec<u8> = words.collect();
+    bytes.truncate(len as usize);
+    bytes
+}
+
+fn put(path: &Path, offset: u64, seed: u64, len: u64) {
+    let file = Open::new().create(true).truncate(false).write(true).open(path).unwrap();
+    file.write_all_at(&pattern(seed, len), offset).unwrap();
+    file.sync_all().unwrap();
+}
+
+/// Writes files of every awkward size and history through a mount; their paths in the volume.
+fn write_files(mount: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    fs::create_dir_all(mount.join("vms/a b")).unwrap();
+    for (number, size) in [0, 1, SHARD - 1, SHARD, SHARD + 1, 3 * SHARD + 777].into_iter().enumerate() {
+        let name = format!("vms/a b/size-{size}");
+        put(&mount.join(&name), 0, number as u64 + 1, size);
+        names.push(name);
+    }
+    let len = |path: &str, len| Open::new().write(true).open(mount.join(path)).unwrap().set_len(len).unwrap();
+
+    // Sparse in the middle and at the end; shards 1, 4, 5 and 9 to 11 are never written.
+    put(&mount.join("sparse"), 0, 20, MIB);
+    for (index, at) in [(2, 100), (3, 0), (6, SHARD - 50), (7, 5), (8, MIB)] {
+        put(&mount.join("sparse"), index * SHARD + at, 20 + index, 3000);
+    }
+    len("sparse", 12 * SHARD + 5);
+    put(&mount.join("cut"), 0, 40, 6 * SHARD);
+    len("cut", 2 * SHARD + 1000);
+    len("cut", 5 * SHARD);
+    put(&mount.join("punched"), 0, 50, 4 * SHARD);
+    let file = Open::new().write(true).open(mount.join("punched")).unwrap();
+    let flags = rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
+    rustix::fs::fallocate(&file, flags, SHARD + MIB, 2 * SHARD).unwrap();
+    drop(file);
+    // Renames leave the base where it was, with a link file where the new name hashes.
+    for number in 0..8 {
+        let new = format!("renamed-{number}");
+        put(&mount.join("to-rename"), 0, 60 + number, 2 * SHARD + 9);
+        fs::rename(mount.join("to-rename"), mount.join(&new)).unwrap();
+        names.push(new);
+    }
+    put(&mount.join("linked"), 0, 70, SHARD + 5);
+    fs::hard_link(mount.join("linked"), mount.join("vms/other name")).unwrap();
+    names.extend(["sparse", "cut", "punched", "linked", "vms/other name"].map(str::to_owned));
+    names
+}
+
+fn read(file: &ShardedFile) -> std::io::Result<Vec<u8>> {
+    let mut bytes = vec![0xee; file.size() as usize];
+    file.read_exact_at(0, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn open(volume: &Volume, name: &str) -> Result<ShardedFile, ShardError> {
+    volume.open_file(&name.parse().unwrap())
+}
+
+/// Reads every file from the bricks and compares it with the mount's bytes.
+fn all_equal(volume: &Volume, mount: &Path, names: &[String]) {
+    for name in names {
+        let file = open(volume, name).unwrap();
+        let expected = fs::read(mount.join(name)).unwrap();
+        assert_eq!(file.size(), expected.len() as u64, "{name}");
+        assert!(read(&file).unwrap() == expected, "{name} differs from what the mount reads");
+        let by_gfid = open(volume, &format!("gfid:{}", file.gfid())).unwrap();
+        assert!(read(&by_gfid).unwrap() == expected, "{name} by its gfid differs from what the mount reads");
+        for extent in extents(&file) {
+            let extent = extent.unwrap();
+            let (start, end) = (extent.offset as usize, extent.end() as usize);
+            match extent.kind {
+                ExtentKind::Hole => {
+                    assert!(expected[start..end].iter().all(|&byte| byte == 0), "{name} {extent:?}")
+                }
+                ExtentKind::Data => {}
+                ExtentKind::Unknown => panic!("{name} {extent:?}"),
+            }
+        }
+        let odd: Vec<_> = file.findings();
+        assert!(odd.is_empty(), "{name}: {odd:?}");
+    }
+}
+
+/// With these bricks missing, nothing is read wrong and something is refused, naming them.
+fn refused(bench: &Bench, site: SiteName, missing: &[usize], names: &[String]) {
+    let volume = bench.volume(site, missing);
+    let mount = bench.mount(site);
+    let named: Vec<String> =
+        volume.missing_bricks().iter().map(|missing| missing.brick.to_string()).collect();
+    assert_eq!(named.len(), missing.len());
+    let mut refusals = 0;
+    for name in names {
+        let expected = fs::read(mount.join(name)).unwrap();
+        let error = match open(&volume, name).map(|file| read(&file)) {
+            Ok(Ok(bytes)) => {
+                assert!(bytes == expected, "{name} without {missing:?}");
+                continue;
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        refusals += 1;
+        assert!(named.iter().any(|brick| error.contains(brick)), "{name} without {missing:?}: {error}");
+    }
+    assert!(refusals > 0, "nothing was refused without {missing:?}");
+}
+
+#[test]
+fn what_a_mount_wrote_is_read_from_the_bricks_and_without_some_of_them() {
+    let bench = Bench::up("shardone", (Redundancy::Replica(2), 2), (Redundancy::None, 2), &[]);
+    for site in SiteName::ALL {
+        let mount = bench.mount(site);
+        let names = write_files(&mount);
+        let sparse = open(&bench.volume(site, &[]), "sparse").unwrap();
+        // Before anything is read through the mount: reading there makes the shards that it misses.
+        for index in [1, 4, 5, 9, 10, 11, 12] {
+            assert_eq!(sparse.shard(index).unwrap(), ShardState::Hole, "shard {index}");
+        }
+        let before = read(&sparse).unwrap();
+        assert!(
+            before == fs::read(mount.join("sparse")).unwrap(),
+            "sparse, before it was read through the mount"
+        );
+        all_equal(&bench.volume(site, &[]), &mount, &names);
+
+        // The same by the other descriptions.
+        let name = bench.lab.config().volume(site).name.clone();
+        let xml = bench.lab.site(site).gluster(["volume", "info", &name, "--xml"]).unwrap();
+        let by_xml = Topology::from_volume_info_xml(&xml, None).unwrap();
+        let by_bricks = Topology::from_bricks(&bench.lab.site(site).brick_dirs()).unwrap();
+        for topology in [by_xml, by_bricks] {
+            let volume = Volume::open(topology, &BrickMap::default(), OpenOptions::default()).unwrap();
+            all_equal(&volume, &mount, &names);
+        }
+        let target = tempfile::tempdir().unwrap();
+        let out = target.path().join("out");
+        export::copy_file(&sparse, &out, &export::ExportOptions::default(), &mut |_| {}).unwrap();
+        assert!(fs::read(&out).unwrap() == before);
+
+        match site {
+            SiteName::A => {
+                for missing in [[0, 2], [1, 3], [0, 3], [1, 2]] {
+                    all_equal(&bench.volume(site, &missing), &mount, &names);
+                }
+                refused(&bench, site, &[0, 1], &names);
+                refused(&bench, site, &[2, 3], &names);
+                refused(&bench, site, &[0, 2, 3], &names);
+            }
+            SiteName::B => {
+                refused(&bench, site, &[0], &names);
+                refused(&bench, site, &[1], &names);
+            }
+        }
+    }
+}
+
+/// What there is to say about a shard that was read wrong.
+fn difference(disk: &ShardedFile, index: u64, got: &[u8], expected: &[u8]) -> String {
+    let first = got.iter().zip(expected).position(|(got, expected)| got != expected).unwrap();
+    let last = got.iter().zip(expected).rposition(|(got, expected)| got != expected).unwrap();
+    let zeros = |bytes: &[u8]| bytes[first..=last].iter().all(|&byte| byte == 0);
+    format!(
+        "shard {index} differs from {first} to {last}; zeros there: got {}, the mount {}; {:?}; {:?}",
+        zeros(got),
+        zeros(expected),
+        disk.shard(index),
+        disk.findings()
+    )
+}
+
+#[test]
+fn a_disk_of_two_gibibytes_equals_the_mounts_with_and_without_one_replica() {
+    let bench = Bench::up("shardbig", (Redundancy::Replica(2), 2), (Redundancy::None, 1), &[]);
+    let mount = bench.mount(SiteName::A);
+    let path = mount.join("disk");
+    let file = File::create(&path).unwrap();
+    file.set_len(2048 * MIB).unwrap();
+    for piece in (0..128).filter(|piece| piece % 8 != 3) {
+        file.write_all_at(&pattern(piece, 8 * MIB), piece * 16 * MIB + (piece % 5) * MIB).unwrap();
+    }
+    file.sync_all().unwrap();
+    drop(file);
+    let target = tempfile::tempdir_in("/var/tmp").unwrap();
+    let out = target.path().join("out");
+    let disks: Vec<_> = [&[][..], &[0, 2], &[1, 3]]
+        .map(|missing| open(&bench.volume(SiteName::A, missing), "disk").unwrap())
+        .into_iter()
+        .collect();
+    let done = export::copy_file(&disks[0], &out, &export::ExportOptions::default(), &mut |_| {}).unwrap();
+    assert_eq!(done.done, 2048 * MIB);
+    assert!(done.copied < 1200 * MIB, "holes were copied: {done:?}");
+    let (through_mount, export) = (File::open(&path).unwrap(), File::open(&out).unwrap());
+    let (mut expected, mut got) = (vec![0; SHARD as usize], vec![0; SHARD as usize]);
+    for index in 0..2048 * MIB / SHARD {
+        let at = index * SHARD;
+        through_mount.read_exact_at(&mut expected, at).unwrap();
+        for (number, disk) in disks.iter().enumerate() {
+            disk.read_exact_at(at, &mut got).unwrap();
+            assert!(got == expected, "disk {number}: {}", difference(disk, index, &got, &expected));
+        }
+        export.read_exact_at(&mut got, at).unwrap();
+        assert!(got == expected, "the export: {}", difference(&disks[0], index, &got, &expected));
+    }
+    assert!(disks.iter().all(|disk| disk.findings().is_empty()));
+    let half = open(&bench.volume(SiteName::A, &[2, 3]), "disk");
+    let error = half.and_then(|disk| {
+        let out = target.path().join("refused");
+        export::copy_file(&disk, &out, &export::ExportOptions::default(), &mut |_| {})
+    });
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("gv1-b2") && error.contains("gv1-b3"), "{error}");
+    assert!(!target.path().join("refused").exists());
+}
+
+#[test]
+fn arbiters_and_three_replicas_are_read_and_an_arbiter_alone_is_refused() {
+    let bench = Bench::up("shardarb", (Redundancy::Arbiter, 2), (Redundancy::Replica(3), 1), &[]);
+    for site in SiteName::ALL {
+        let mount = bench.mount(site);
+        let names = write_files(&mount);
+        all_equal(&bench.volume(site, &[]), &mount, &names);
+        let (survivable, too_much) = match site {
+            SiteName::A => (vec![vec![0, 3], vec![1, 4], vec![2, 5], vec![0, 2, 4, 5]], vec![0, 1]),
+            SiteName::B => (vec![vec![0], vec![0, 1], vec![1, 2]], vec![0, 1, 2]),
+        };
+        for missing in survivable {
+            all_equal(&bench.volume(site, &missing), &mount, &names);
+        }
+        if site == SiteName::A {
+            let volume = bench.volume(site, &too_much);
+            let failed =
+                names.iter().filter(|name| !open(&volume, name).is_ok_and(|file| read(&file).is_ok()));
+            assert!(failed.count() > 0);
+        }
+    }
+}
+
+/// A brick is killed while files are written, and not healed; then the other one, for a split-brain.
+#[test]
+fn unhealed_replicas_are_not_read_and_split_brain_is_refused() {
+    let off = [
+        ("cluster.self-heal-daemon", "off"),
+        ("cluster.data-self-heal", "off"),
+        ("cluster.metadata-self-heal", "off"),
+        ("cluster.entry-self-heal", "off"),
+        ("cluster.quorum-type", "none"),
+    ];
+    let bench = Bench::up("shardsb", (Redundancy::Replica(2), 1), (Redundancy::None, 1), &off);
+    let site = SiteName::A;
+    let mount = bench.mount(site);
+    let mut names = write_files(&mount);
+    let settle = || std::thread::sleep(Duration::from_secs(4));
+    settle();
+    bench.lab.faults().kill_brick(site, 0).unwrap();
+    settle();
+    put(&mount.join("sparse"), 3 * SHARD + 10, 90, 2 * SHARD);
+    put(&mount.join("linked"), 0, 91, SHARD);
+    put(&mount.join("new"), 0, 92, 2 * SHARD + 1);
+    Open::new().write(true).open(mount.join("cut")).unwrap().set_len(SHARD).unwrap();
+    names.push("new".to_owned());
+    settle();
+    let volume = bench.volume(site, &[]);
+    all_equal(&volume, &mount, &names);
+    let ShardState::Present(base) = open(&volume, "linked").unwrap().shard(0).unwrap() else {
+        panic!("a hole")
+    };
+    let standings: Vec<_> = base.copies.iter().map(|copy| copy.standing).collect();
+    assert_eq!(standings, [Standing::Blamed, Standing::Chosen]);
+
+    bench.lab.faults().restart_bricks(site).unwrap();
+    settle();
+    bench.lab.faults().kill_brick(site, 1).unwrap();
+    settle();
+    put(&mount.join("linked"), 100, 93, 1000);
+    settle();
+    let volume = bench.volume(site, &[]);
+    match open(&volume, "linked").map(|file| read(&file)) {
+        Ok(Err(error)) => assert!(error.to_string().contains("split-brain"), "{error}"),
+        Ok(Ok(_)) => panic!("a split-brain was read"),
+        Err(error) => assert!(matches!(error, ShardError::SplitBrain { .. }), "{error}"),
+    }
+    let volume = bench.volume(site, &[1]);
+    assert!(read(&open(&volume, "linked").unwrap()).unwrap() == fs::read(mount.join("linked")).unwrap());
+    assert!(
+        !open(&volume, "linked")
+            .unwrap()
+            .findings()
+            .iter()
+            .any(|found| matches!(found, Finding::Duplicate { .. }))
+    );
+}
