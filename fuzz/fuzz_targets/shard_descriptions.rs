@@ -9,7 +9,8 @@ fuzz_target!(|text: &str| {
     if let Ok(info) = InfoFile::parse(text) {
         let shown = format!("{info:?}");
         for key in ["username=", "password="] {
-            let secret = text.lines().filter_map(|line| line.strip_prefix(key)).find(|secret| secret.len() > 24);
+            let secret =
+                text.lines().filter_map(|line| line.strip_prefix(key)).find(|secret| secret.len() > 24);
             let elsewhere = |secret: &str| text.matches(secret).count() > 1;
             assert!(!secret.is_some_and(|secret| !elsewhere(secret) && shown.contains(secret)));
         }

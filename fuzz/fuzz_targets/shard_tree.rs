@@ -150,7 +150,8 @@ fn damage(volume: &mut BrickTrees, outside: &Path, brick: usize, target: &Target
             let _ = volume.make_linkto(brick, &path, &String::from_utf8_lossy(target));
         }
         Damage::Stray(name) => {
-            let name: String = String::from_utf8_lossy(name).chars().filter(|c| !"/\0".contains(*c)).take(40).collect();
+            let name: String =
+                String::from_utf8_lossy(name).chars().filter(|c| !"/\0".contains(*c)).take(40).collect();
             let _ = volume.stray_shard(brick, &format!("{gfid}.{name}"), b"stray");
         }
         Damage::Content(_) | Damage::Mode(_) | Damage::Linkto(_) => {}
@@ -192,9 +193,10 @@ fuzz_target!(|plan: Plan| {
     };
     let Ok(topology) = topology else { return };
     let gone = usize::from(plan.missing) % (bricks.len() + 1);
-    let map = topology.bricks().nth(gone).map_or_else(BrickMap::default, |brick| {
-        BrickMap::default().without(brick.name.clone())
-    });
+    let map = topology
+        .bricks()
+        .nth(gone)
+        .map_or_else(BrickMap::default, |brick| BrickMap::default().without(brick.name.clone()));
     let options = OpenOptions { max_open_shards: 1, ..OpenOptions::default() };
     let Ok(opened) = Volume::open(topology, &map, options) else { return };
     for name in ["vms/disk", "gfid:6f1d0000-0000-4000-8000-000000000002"] {
