@@ -96,7 +96,7 @@ impl Default for SessionConfig {
             secondary_access_mount: true,
             use_meta_volume: false,
             rollover_seconds: 3,
-            rsync_options: "--modify-window=-1".to_owned(),
+            rsync_options: "--modify-window=-1 --whole-file".to_owned(),
             start: true,
         }
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use stillpoint_lab::SiteName;
 
-use crate::stage::{Ended, Stage, finish};
+use crate::stage::{Ended, Stage, finish, paused};
 
 pub(crate) fn healthy(stage: &Stage) -> Result<()> {
     let report = stage.proven_run()?;
@@ -71,16 +71,12 @@ pub(crate) fn cut_link(stage: &Stage) -> Result<()> {
     let faults = stage.lab.faults();
     let limit = Duration::from_secs(60);
     let began = Instant::now();
-    let mut command = stage.run_command();
-    command.args(["--deadline", "60s"]);
-    command.env("STILLPOINT_PAUSE_AFTER_STEP", "georep.start-intended");
-    let ended = paused_then(
-        command,
+    let ended = paused(
+        stage.run_command_within("60s"),
+        "georep.start-intended",
         || Ok(faults.cut_link()?),
-        || {
-            // The guest neither stops nor waits while replication waits for the far side.
-            stage.ensure_guest_writes()
-        },
+        // The guest neither stops nor waits while replication waits for the far side.
+        || stage.ensure_guest_writes(),
     );
     faults.mend_link()?;
     let ended = ended?;
@@ -101,33 +97,6 @@ pub(crate) fn cut_link(stage: &Stage) -> Result<()> {
     stage.ensure_stopped()?;
     // And once the link is back, so is the proof.
     stage.proven_run().map(|_| ())
-}
-
-/// Runs a command that stops itself; calls `first` while it is stopped, lets it go on, calls `then`.
-fn paused_then(
-    mut command: Command,
-    first: impl FnOnce() -> Result<()>,
-    then: impl FnOnce() -> Result<()>,
-) -> Result<Ended> {
-    let began = Instant::now();
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let stat = format!("/proc/{}/stat", child.id());
-    while !std::fs::read_to_string(&stat)?.contains(") T ") {
-        if let Some(status) = child.try_wait()? {
-            anyhow::bail!(
-                "it ended before its pause: {status}: {:#?}",
-                Ended::from(child.wait_with_output()?, began.elapsed())
-            );
-        }
-        ensure!(began.elapsed() < Duration::from_secs(120), "it did not come to its pause");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let done = first();
-    Command::new("kill").args(["-CONT", &child.id().to_string()]).status()?;
-    let done = done.and_then(|()| then());
-    let ended = Ended::from(child.wait_with_output()?, began.elapsed());
-    done.with_context(|| format!("{ended:#?}"))?;
-    Ok(ended)
 }
 
 pub(crate) fn interrupted(stage: &Stage) -> Result<()> {

@@ -27,7 +27,7 @@ fn far_shards(stage: &Stage) -> Result<Vec<(u64, PathBuf)>> {
         let file = far(stage).shard_copies(&disk, index)?.swap_remove(0);
         found.push((fs::metadata(&file)?.len(), index, file));
     }
-    found.sort_by(|one, other| other.0.cmp(&one.0));
+    found.sort_by_key(|&(len, ..)| std::cmp::Reverse(len));
     ensure!(found.len() >= 2, "the far side holds {} shards", found.len());
     Ok(found.into_iter().map(|(_, index, file)| (index, file)).collect())
 }

@@ -144,7 +144,8 @@ pub(crate) fn export(stage: &Stage) -> Result<()> {
     let export = |lost: &[usize]| {
         let mut script = String::from("set -e; ");
         for &index in lost {
-            script += &format!("mount --bind {} {}; ", empty.path().display(), site.brick_dirs()[index].display());
+            script +=
+                &format!("mount --bind {} {}; ", empty.path().display(), site.brick_dirs()[index].display());
         }
         script += "exec \"$@\"";
         let mut command = site.command("unshare");

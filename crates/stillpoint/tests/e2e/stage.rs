@@ -84,6 +84,11 @@ impl Stage {
 
     /// `stillpoint run` for the lab's guest.
     pub(crate) fn run_command(&self) -> Command {
+        self.run_command_within("4m")
+    }
+
+    /// The same with a `--deadline`.
+    pub(crate) fn run_command_within(&self, deadline: &str) -> Command {
         let config = self.lab.config();
         let session = format!("{} siteB::{}", config.primary.name, config.secondary.name);
         let mut command = self.stillpoint();
@@ -97,7 +102,7 @@ impl Stage {
             .arg(self.volume_spec(SiteName::B))
             .arg("--state-dir")
             .arg(self.state())
-            .args(["--deadline", "4m", "--commit-deadline", "4m"]);
+            .args(["--deadline", deadline, "--commit-deadline", "4m"]);
         command
     }
 
@@ -175,35 +180,46 @@ impl Stage {
         Ok(())
     }
 
-    /// Starts a run that stops itself after a journalled step; lets it do so, calls `meanwhile`, lets it go on.
+    /// A run that stops itself after a journalled step; `meanwhile` is called before it goes on.
     pub(crate) fn run_paused_after(
         &self,
         step: &str,
         meanwhile: impl FnOnce() -> Result<()>,
     ) -> Result<Ended> {
-        let began = Instant::now();
-        let mut command = self.run_command();
-        command.env("STILLPOINT_PAUSE_AFTER_STEP", step).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn()?;
-        let paused = loop {
-            if process_state(child.id())? == 'T' {
-                break Ok(());
-            }
-            if child.try_wait()?.is_some() {
-                break Err(anyhow!("the run ended before {step}"));
-            }
-            if began.elapsed() > Duration::from_secs(240) {
-                child.kill()?;
-                break Err(anyhow!("the run did not come to {step} within 240 s"));
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        };
-        let done = paused.and_then(|()| meanwhile());
-        let _ = Command::new("kill").args(["-CONT", &child.id().to_string()]).status();
-        let ended = Ended::from(child.wait_with_output()?, began.elapsed());
-        done.with_context(|| format!("the run: {ended:?}"))?;
-        Ok(ended)
+        paused(self.run_command(), step, meanwhile, || Ok(()))
     }
+}
+
+/// Runs a command that stops itself after a journalled step; calls `meanwhile` while it is stopped, lets it go on,
+/// calls `then`, and waits for its end.
+pub(crate) fn paused(
+    mut command: Command,
+    step: &str,
+    meanwhile: impl FnOnce() -> Result<()>,
+    then: impl FnOnce() -> Result<()>,
+) -> Result<Ended> {
+    let began = Instant::now();
+    command.env("STILLPOINT_PAUSE_AFTER_STEP", step).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    let paused = loop {
+        if process_state(child.id())? == 'T' {
+            break Ok(());
+        }
+        if child.try_wait()?.is_some() {
+            break Err(anyhow!("the run ended before {step}"));
+        }
+        if began.elapsed() > Duration::from_secs(240) {
+            child.kill()?;
+            break Err(anyhow!("the run did not come to {step} within 240 s"));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let done = paused.and_then(|()| meanwhile());
+    let _ = Command::new("kill").args(["-CONT", &child.id().to_string()]).status();
+    let done = done.and_then(|()| then());
+    let ended = Ended::from(child.wait_with_output()?, began.elapsed());
+    done.with_context(|| format!("the run: {ended:?}"))?;
+    Ok(ended)
 }
 
 /// The letter of `/proc/PID/stat` for a process's state.
