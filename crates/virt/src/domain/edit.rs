@@ -23,6 +23,9 @@ pub fn rebase_definition(
         .find(|disk| child(*disk, "target").and_then(|t| t.attribute("dev")) == Some(target))
         .ok_or_else(|| missing("entry"))?;
     let base = base.to_str().ok_or_else(|| missing("base whose path is UTF-8"))?;
+    if disk.attribute("type") != Some("file") {
+        return Err(missing("file behind it"));
+    }
     let source = child(disk, "source")
         .and_then(|source| source.attribute_node("file"))
         .ok_or_else(|| missing("source file"))?;

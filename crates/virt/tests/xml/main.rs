@@ -62,6 +62,8 @@ fn what_is_not_there_can_not_be_rebased() {
     assert!(rebase_definition(INACTIVE, "vdz", Path::new("/x"), "raw").is_err());
     assert!(rebase_definition(INACTIVE, "sda", Path::new("/x"), "raw").is_err());
     assert!(rebase_definition("<domain/>", "vda", Path::new("/x"), "raw").is_err());
+    let block = INACTIVE.replace("type='file'", "type='block'");
+    assert!(rebase_definition(&block, "vdb", Path::new("/x"), "raw").is_err());
 }
 
 #[test]
