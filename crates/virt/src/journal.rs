@@ -31,8 +31,7 @@ impl JournalError {
     }
 }
 
-/// A journal that keeps nothing. What dies on the way can then be recovered from the domain's XML only as far as
-/// [`Intent::from_tag`](crate::Intent::from_tag) goes.
+/// A journal that keeps nothing. What dies on the way can then not be recovered: nothing says which overlays are ours.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NullJournal;
 

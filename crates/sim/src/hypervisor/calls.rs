@@ -1,7 +1,6 @@
 //! One process's connection to a simulated machine.
 
 use std::panic;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,7 +13,7 @@ use stillpoint_virt::{
 
 use super::domain::{Drive, Guest, Job, Phase, SimAgent};
 use super::faults::{Call, Failure};
-use super::{SimHost, World, overlay, xml};
+use super::{SimHost, World, snapshot, xml};
 
 /// One process's connection. Clones are the same process.
 #[derive(Debug, Clone)]
@@ -266,7 +265,7 @@ impl Hypervisor for SimHypervisor {
     }
 
     fn snapshot(&self, domain: &DomainId, xml: &str) -> Result<(), CallError> {
-        let wanted = wanted(xml)
+        let wanted = snapshot::wanted(xml)
             .map_err(|message| CallError::new("snapshot-create", Some(&domain.name), Kind::Other, message))?;
         self.call(Call::Snapshot, "snapshot-create", |world| {
             let define = !world.behaviour.snapshot_skips_definition;
@@ -275,38 +274,7 @@ impl Hypervisor for SimHypervisor {
             let guest =
                 world.guest(domain).ok_or_else(|| failed(Kind::NoDomain, "Domain not found".into()))?;
             active(guest).map_err(|(kind, message)| failed(kind, message))?;
-            if let Some(disk) = guest.disks.iter().find(|disk| !wanted.iter().any(|w| w.0 == disk.target)) {
-                let message = format!("the simulation wants every disk listed, {} is not", disk.target);
-                return Err(failed(Kind::Unsupported, message));
-            }
-            let mut made: Vec<PathBuf> = Vec::new();
-            for (target, overlay) in wanted.iter().filter_map(|(t, o)| o.as_ref().map(|o| (t, o))) {
-                let result = guest
-                    .disk(target)
-                    .ok_or_else(|| failed(Kind::Other, format!("no disk {target}")))
-                    .and_then(|disk| match (&disk.job, disk.layers.first()) {
-                        (None, Some(top)) => {
-                            overlay::create(overlay, &top.path, &top.format).map_err(|error| {
-                                let message = format!("external snapshot file for disk {target}: {error}");
-                                failed(Kind::Exists, message)
-                            })
-                        }
-                        _ => Err(failed(Kind::NotInState, format!("disk {target} has an active block job"))),
-                    });
-                if let Err(error) = result {
-                    for path in made {
-                        let _ = std::fs::remove_file(path);
-                    }
-                    return Err(error);
-                }
-                made.push(overlay.clone());
-            }
-            for (target, overlay) in wanted.iter().filter_map(|(t, o)| o.as_ref().map(|o| (t, o))) {
-                if let Some(disk) = guest.disk(target) {
-                    disk.push(overlay.clone(), define);
-                }
-            }
-            Ok(())
+            snapshot::make(guest, &wanted, define).map_err(|(kind, message)| failed(kind, message))
         })
     }
 
@@ -438,26 +406,4 @@ impl Hypervisor for SimHypervisor {
     fn checkpoint_count(&self, domain: &DomainId) -> Result<u32, CallError> {
         self.on(Call::Counts, "checkpoint-list", domain, |guest| Ok(guest.checkpoints))
     }
-}
-
-/// The disks of a `<domainsnapshot>`: target, and the overlay where it takes part.
-fn wanted(xml: &str) -> Result<Vec<(String, Option<PathBuf>)>, String> {
-    let document = roxmltree::Document::parse(xml).map_err(|error| error.to_string())?;
-    document
-        .descendants()
-        .filter(|node| node.has_tag_name("disk"))
-        .map(|disk| {
-            let target = disk.attribute("name").ok_or("a disk without a name")?;
-            let source = disk.children().find(|node| node.has_tag_name("source"));
-            match disk.attribute("snapshot") {
-                Some("no") => Ok((target.to_owned(), None)),
-                Some("external") => {
-                    let path =
-                        source.and_then(|source| source.attribute("file")).ok_or("no overlay named")?;
-                    Ok((target.to_owned(), Some(path.into())))
-                }
-                other => Err(format!("the simulation makes no snapshot of the kind {other:?}")),
-            }
-        })
-        .collect()
 }

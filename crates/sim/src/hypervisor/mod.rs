@@ -12,6 +12,7 @@ mod domain;
 mod faults;
 mod guards;
 mod overlay;
+mod snapshot;
 mod xml;
 
 use std::path::{Path, PathBuf};
