@@ -150,10 +150,10 @@ fn read_entry<S: Storage + ?Sized>(
     let past = || BitmapError::EntryPastTheEnd(entry);
     let head = reader.take(BITMAP_ENTRY_LEN as u64)?.ok_or_else(past)?;
     let (_, raw) = RawBitmapEntry::parse(head).map_err(|_| past())?;
+    let tail = reader.take(raw.padded_len() - BITMAP_ENTRY_LEN as u64)?.ok_or_else(past)?;
     if raw.extra_len != 0 {
         return Err(BitmapError::ExtraData { entry, len: raw.extra_len }.into());
     }
-    let tail = reader.take(raw.padded_len() - BITMAP_ENTRY_LEN as u64)?.ok_or_else(past)?;
     let name = Name::new(tail.get(..usize::from(raw.name_len)).ok_or_else(past)?);
     if let Some((field, value)) = broken_rule(&raw, header) {
         return Err(BitmapError::Constraint { name, field, value }.into());

@@ -5,8 +5,9 @@ use std::ops::Range;
 use stillpoint_storage::Storage;
 
 use super::limits::{MAX_BACKING_FORMAT_LEN, MAX_BITMAP_DIRECTORY_BYTES, MAX_BITMAPS, MAX_EXTENSIONS};
+use super::luks::read_luks;
 use super::read::HeaderArea;
-use super::{ClusterSize, HostOffset};
+use super::{ClusterSize, HostOffset, LuksHeader};
 use crate::raw::{
     FEATURE_NAME_ENTRY_LEN, FeatureKind, RawBitmapsExtension, RawCryptoExtension, RawExtensionHeader,
     RawFeatureName, RawHeader, magic,
@@ -53,6 +54,7 @@ pub struct Extensions {
     bitmaps: Option<RawBitmapsExtension>,
     stale_bitmaps: bool,
     crypto_header: Option<RawCryptoExtension>,
+    luks: Option<LuksHeader>,
     data_file: Option<Name>,
     unknown: Vec<UnknownExtension>,
 }
@@ -72,7 +74,15 @@ impl Extensions {
             if count > MAX_EXTENSIONS {
                 return Err(ExtensionError::TooMany.into());
             }
-            found.take(extension, data()?.as_ref(), header, cluster_size).map_err(Error::from)
+            let data = data()?;
+            found.take(extension, &data, header, cluster_size)?;
+            if extension.magic == magic::CRYPTO_HEADER
+                && let Some(place) = &found.crypto_header
+            {
+                // QEMU reads it before it looks at further extensions.
+                found.luks = Some(read_luks(area.storage(), place)?);
+            }
+            Ok(())
         })?;
         Ok(found)
     }
@@ -157,6 +167,12 @@ impl Extensions {
     #[must_use]
     pub const fn crypto_header(&self) -> Option<&RawCryptoExtension> {
         self.crypto_header.as_ref()
+    }
+
+    /// The LUKS header that is there.
+    #[must_use]
+    pub const fn luks(&self) -> Option<&LuksHeader> {
+        self.luks.as_ref()
     }
 
     /// Name of the external data file, as stored. It may be there without the feature bit, and be empty.

@@ -25,6 +25,11 @@ impl<'a, S: Storage + ?Sized> HeaderArea<'a, S> {
         Ok(Self { storage, head })
     }
 
+    /// What it is read from.
+    pub(crate) fn storage(&self) -> &'a S {
+        self.storage
+    }
+
     /// The bytes that the file has, from its beginning, 4 KiB at most.
     pub(crate) fn head(&self) -> &[u8] {
         &self.head

@@ -6,9 +6,7 @@ use stillpoint_storage::Storage;
 
 use crate::Error;
 use crate::raw::Incompatible;
-use crate::tables::{
-    Bitmap, Extensions, Header, LuksHeader, Snapshot, read_bitmaps, read_luks, read_snapshots,
-};
+use crate::tables::{Bitmap, Extensions, Header, LuksHeader, Snapshot, read_bitmaps, read_snapshots};
 
 /// A qcow2 image: its header, extensions, LUKS header and snapshot table, read and validated when it was opened.
 ///
@@ -18,7 +16,6 @@ pub struct Image<S> {
     storage: S,
     header: Header,
     extensions: Extensions,
-    luks: Option<LuksHeader>,
     snapshots: Vec<Snapshot>,
 }
 
@@ -27,7 +24,6 @@ impl<S> fmt::Debug for Image<S> {
         f.debug_struct("Image")
             .field("header", &self.header)
             .field("extensions", &self.extensions)
-            .field("luks", &self.luks)
             .field("snapshots", &self.snapshots)
             .finish_non_exhaustive()
     }
@@ -44,9 +40,8 @@ impl<S: Storage> Image<S> {
     /// not known, or bytes can't be read.
     pub fn open(storage: S) -> Result<Self, Error> {
         let (header, extensions) = Header::read(&storage)?;
-        let luks = extensions.crypto_header().map(|place| read_luks(&storage, place)).transpose()?;
         let snapshots = read_snapshots(&storage, header.raw())?;
-        Ok(Self { storage, header, extensions, luks, snapshots })
+        Ok(Self { storage, header, extensions, snapshots })
     }
 
     /// What holds the image's bytes.
@@ -71,7 +66,7 @@ impl<S: Storage> Image<S> {
 
     /// The LUKS header, if the image is encrypted with LUKS.
     pub const fn luks(&self) -> Option<&LuksHeader> {
-        self.luks.as_ref()
+        self.extensions.luks()
     }
 
     /// The internal snapshots, in the order of their table.
