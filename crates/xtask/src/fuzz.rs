@@ -79,7 +79,7 @@ pub(crate) fn run_target(workspace: &Workspace, tee: &mut Tee, target: &str, sec
         .arg(target)
         .arg(&corpus)
         .args(Some(seeds).filter(|dir| Path::is_dir(dir)))
-        .args(["--", &format!("-max_total_time={seconds}"), "-timeout=10", "-rss_limit_mb=2048"])
+        .args(["--", &format!("-max_total_time={seconds}"), "-timeout=25", "-rss_limit_mb=2048"])
         .args(["-verbosity=0", "-print_final_stats=1"]);
     tee.run(&mut command)
         .with_context(|| format!("fuzz target {target} found something (fuzz/artifacts/{target})"))
