@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use stillpoint_shard::{ShardState, ShardedFile};
 use stillpoint_storage::{ExtentKind, Storage as _};
@@ -20,6 +21,14 @@ pub const MOST_SHARDS: u64 = 1 << 24;
 
 /// The most threads that are used unasked: beyond it, disks are slower than BLAKE3.
 const THREADS: usize = 4;
+
+/// How long a shard may go on changing before it counts as written to. A still file's bricks come to rest late: AFR
+/// takes its marks back a second after the last write (`cluster.post-op-delay-secs`), later on a busy brick, and each
+/// mark changes the shard's ctime.
+pub const SETTLING: Duration = Duration::from_secs(20);
+
+/// How long to wait before a shard that changed is digested again.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// How files are digested.
 #[derive(Debug, Clone, Copy, Default)]
@@ -41,8 +50,8 @@ pub struct Digested {
 /// called from several threads, with how many logical bytes were done since its last call there, and may end it.
 ///
 /// # Errors
-/// When a shard can't be read or isn't known, changes meanwhile, there are more than [`MOST_SHARDS`], or `progress`
-/// ends it.
+/// When a shard can't be read or isn't known, doesn't come to rest within [`SETTLING`], there are more than
+/// [`MOST_SHARDS`], or `progress` ends it.
 pub fn file_manifest(
     file: &ShardedFile,
     path: &str,
@@ -144,17 +153,34 @@ impl Work<'_> {
             ShardState::Present(shard) => shard,
         };
         let copy = shard.chosen().ok_or_else(|| self.failed(index, "no copy of it is chosen".to_owned()))?;
-        let before = Stamp::of(&copy.local)?;
-        let (digest, length, bytes_read) = self.content(index, start, end, buffer)?;
-        if Stamp::of(&copy.local)? != before {
-            return Err(Error::Changed { path: copy.local.clone() });
-        }
+        let began = Instant::now();
+        let mut told = Progress { to: self.progress, counts: true };
+        let (before, (digest, length, bytes_read)) = loop {
+            let before = Stamp::of(&copy.local)?;
+            let content = self.content(index, start, end, buffer, told)?;
+            if Stamp::of(&copy.local)? == before {
+                break (before, content);
+            }
+            if began.elapsed() >= SETTLING {
+                return Err(Error::Changed { path: copy.local.clone() });
+            }
+            // Its bytes were told once.
+            told.counts = false;
+            std::thread::sleep(PAUSE);
+        };
         let digest = ShardDigest { digest, length, stored: Some(before.len) };
         Ok(Done { index, digest, gfid: Some(shard.gfid), bytes_read })
     }
 
     /// Digests the file's bytes from `start` to `end`, one shard's, and skips its holes.
-    fn content(&self, index: u64, start: u64, end: u64, buffer: &mut [u8]) -> Result<(Digest, u64, u64)> {
+    fn content(
+        &self,
+        index: u64,
+        start: u64,
+        end: u64,
+        buffer: &mut [u8],
+        told: Progress<'_>,
+    ) -> Result<(Digest, u64, u64)> {
         let reading = |error: std::io::Error| self.failed(index, error.to_string());
         let mut hasher = TrimmedHasher::new();
         let mut bytes_read = 0;
@@ -164,7 +190,7 @@ impl Work<'_> {
             let stop = extent.end().min(end);
             if extent.kind == ExtentKind::Hole {
                 hasher.skip_zeros(stop - at);
-                (self.progress)(stop - at).map_err(Error::Stopped)?;
+                told.tell(stop - at)?;
                 at = stop;
             }
             // Reading what is unknown says why it is.
@@ -174,7 +200,7 @@ impl Work<'_> {
                 self.file.read_exact_at(at, bytes).map_err(reading)?;
                 hasher.update(bytes);
                 bytes_read += len as u64;
-                (self.progress)(len as u64).map_err(Error::Stopped)?;
+                told.tell(len as u64)?;
                 at += len as u64;
             }
         }
@@ -184,6 +210,19 @@ impl Work<'_> {
 
     fn failed(&self, index: u64, reason: String) -> Error {
         Error::Shard { path: self.path.to_owned(), index, reason }
+    }
+}
+
+/// Whom to tell of the bytes done; asked whether to go on also where bytes are read again and don't count.
+#[derive(Clone, Copy)]
+struct Progress<'a> {
+    to: &'a (dyn Fn(u64) -> Result<(), Stopped> + Sync),
+    counts: bool,
+}
+
+impl Progress<'_> {
+    fn tell(self, bytes: u64) -> Result<()> {
+        (self.to)(if self.counts { bytes } else { 0 }).map_err(Error::Stopped)
     }
 }
 
@@ -207,5 +246,62 @@ impl Stamp {
             modified: (meta.mtime(), meta.mtime_nsec()),
             changed: (meta.ctime(), meta.ctime_nsec()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::sync::atomic::AtomicUsize;
+
+    use stillpoint_shard::{BrickMap, OpenOptions, Topology, Volume};
+    use stillpoint_testkit::volume::{BrickTrees, Shape};
+
+    use super::*;
+
+    fn open(dir: &Path) -> (BrickTrees, ShardedFile) {
+        let shape = Shape::default();
+        let mut trees = BrickTrees::create(dir, shape).unwrap();
+        trees.create_file("disk").unwrap();
+        trees.write("disk", 0, &[7; 4000]).unwrap();
+        trees.save().unwrap();
+        trees.write_glusterd_directory(&dir.join("vol")).unwrap();
+        let topology = Topology::load(dir.join("vol"), None).unwrap();
+        let volume = Volume::open(topology, &BrickMap::default(), OpenOptions::default()).unwrap();
+        let file = volume.open_file(&"disk".parse().unwrap()).unwrap();
+        (trees, file)
+    }
+
+    #[test]
+    fn a_shard_that_comes_to_rest_is_digested_and_its_bytes_count_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (trees, file) = open(dir.path());
+        let shard = trees.brick(0).join("disk");
+        let (times, bytes) = (AtomicUsize::new(0), AtomicU64::new(0));
+        let manifest = file_manifest(&file, "disk", &ManifestOptions::default(), &|done| {
+            bytes.fetch_add(done, Ordering::Relaxed);
+            // As AFR does with its marks: the ctime changes, the content doesn't.
+            if times.fetch_add(1, Ordering::Relaxed) < 2 {
+                fs::set_permissions(&shard, Permissions::from_mode(0o600)).unwrap();
+            }
+            Ok(())
+        });
+        assert_eq!(manifest.unwrap().manifest.shards[0].digest, blake3::hash(&[7; 4000]).into());
+        assert_eq!(bytes.into_inner(), 4000);
+        assert!(times.into_inner() > 2, "it was not digested again");
+    }
+
+    #[test]
+    fn a_shard_that_never_rests_can_be_given_up_at_any_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let (trees, file) = open(dir.path());
+        let shard = trees.brick(0).join("disk");
+        let times = AtomicUsize::new(0);
+        let outcome = file_manifest(&file, "disk", &ManifestOptions::default(), &|_| {
+            fs::set_permissions(&shard, Permissions::from_mode(0o600)).unwrap();
+            if times.fetch_add(1, Ordering::Relaxed) < 3 { Ok(()) } else { Err(Stopped::Cancelled) }
+        });
+        assert!(matches!(outcome, Err(Error::Stopped(Stopped::Cancelled))), "{outcome:?}");
     }
 }

@@ -7,6 +7,6 @@ mod compute;
 mod digest;
 mod model;
 
-pub use compute::{Digested, MOST_SHARDS, ManifestOptions, file_manifest};
+pub use compute::{Digested, MOST_SHARDS, ManifestOptions, SETTLING, file_manifest};
 pub use digest::{Digest, NotADigest, TrimmedHasher};
 pub use model::{DiskManifest, FileManifest, Kind, Layer, Manifest, SCHEMA_VERSION, ShardDigest};
