@@ -60,7 +60,7 @@ fn stricter(error: &Error) -> bool {
         Error::Io { .. }
             | Error::Snapshot(SnapshotError::PastTheEnd { .. })
             | Error::Bitmap(BitmapError::DirectoryPastTheEnd { .. } | BitmapError::SameName(_))
-            | Error::Bitmap(BitmapError::Constraint { field: "table size", .. })
+            | Error::Bitmap(BitmapError::Constraint { field: "table size" | "table offset", .. })
             | Error::Extension(ExtensionError::TooMany)
             | Error::Luks(LuksError::SlotInPayload(_) | LuksError::SlotsOverlap(..))
     )
