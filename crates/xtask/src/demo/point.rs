@@ -1,5 +1,6 @@
 //! What the run's report says, as far as the summary shows it.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -23,8 +24,27 @@ pub(super) struct Domain {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Point {
-    pub(super) consistency: String,
+    pub(super) consistency: Consistency,
     pub(super) frozen_ms: f64,
+}
+
+/// What the run says of the data in the point.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "kind")]
+pub(super) enum Consistency {
+    FileSystem { frozen: u32 },
+    Crash { why: String },
+}
+
+impl fmt::Display for Consistency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FileSystem { frozen } => {
+                write!(f, "consistent: {frozen} of the guest's file systems were frozen")
+            }
+            Self::Crash { why } => write!(f, "as after a power cut: {why}"),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
