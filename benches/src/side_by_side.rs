@@ -84,7 +84,7 @@ impl fmt::Display for Comparison {
         for (name, cost) in [&self.ours, &self.peer] {
             write!(
                 f,
-                "    {name:<44} {:>10.3} ms wall {:>10.3} ms user+sys",
+                "    {name:<50} {:>10.3} ms wall {:>10.3} ms user+sys",
                 cost.wall.as_secs_f64() * 1e3,
                 cost.cpu.as_secs_f64() * 1e3
             )?;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
-use stillpoint_lab::{Lab, LabConfig};
+use stillpoint_lab::{GuestConfig, Lab, LabConfig};
 
 use crate::debian;
 use crate::shell::Tee;
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut tee = Tee::create(&workspace.target().join("xtask/logs/demo.log"))?;
     let mut stages = Stages::new(Arc::clone(&interrupted));
 
-    let outcome = steps::run(&workspace, &mut tee, &mut stages, &LabConfig::named(&args.instance));
+    let outcome = steps::run(&workspace, &mut tee, &mut stages, &lab_config(&args.instance));
     let stays = args.keep && Lab::attach(&args.instance).is_ok();
     let lab_ended = if stays {
         tee.say(&format!(
@@ -79,6 +79,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+/// The lab's own defaults, with larger files, so that there are some dozens of shards to compare.
+fn lab_config(instance: &str) -> LabConfig {
+    let guest = GuestConfig { largest_file_kib: 4096, ..GuestConfig::default() };
+    LabConfig { guest: Some(guest), ..LabConfig::named(instance) }
 }
 
 fn missing_here() -> Vec<&'static str> {

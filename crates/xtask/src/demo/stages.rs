@@ -48,10 +48,10 @@ impl Stages {
     pub(super) fn table(&self) -> String {
         let mut table = String::new();
         for (name, took) in &self.done {
-            let _ = writeln!(table, "  {name:<44} {:>7.1} s", took.as_secs_f64());
+            let _ = writeln!(table, "  {name:<50} {:>7.1} s", took.as_secs_f64());
         }
         let whole: Duration = self.done.iter().map(|(_, took)| *took).sum();
-        let _ = write!(table, "  {:<44} {:>7.1} s", "all of it", whole.as_secs_f64());
+        let _ = write!(table, "  {:<50} {:>7.1} s", "all of it", whole.as_secs_f64());
         table
     }
 }

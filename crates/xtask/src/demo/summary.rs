@@ -50,7 +50,7 @@ pub(super) fn text(done: &Done, stages: &Stages) -> String {
     }
     let _ = writeln!(text, "in the run");
     for stage in &report.durations {
-        let _ = writeln!(text, "  {:<44} {:>7.1} s", stage.stage, stage.took_ms / 1000.0);
+        let _ = writeln!(text, "  {:<50} {:>7.1} s", stage.stage, stage.took_ms / 1000.0);
     }
     let _ = write!(text, "in all\n{}", stages.table());
     text
