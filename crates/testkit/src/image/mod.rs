@@ -20,7 +20,9 @@ mod build;
 mod bytes;
 mod guest;
 mod header;
+mod layout;
 mod luks;
+pub mod matrix;
 pub mod oracle;
 mod snapshot;
 
@@ -58,6 +60,7 @@ pub struct ImageBuilder {
     luks: Option<LuksSpec>,
     patches: Vec<(u64, Vec<u8>)>,
     length: Option<u64>,
+    order: guest::Order,
 }
 
 impl ImageBuilder {
@@ -86,6 +89,7 @@ impl ImageBuilder {
             luks: None,
             patches: Vec::new(),
             length: None,
+            order: guest::Order::default(),
         }
     }
 
@@ -193,6 +197,27 @@ impl ImageBuilder {
     #[must_use]
     pub fn cluster(mut self, index: u64, cluster: ClusterSpec) -> Self {
         self.clusters.push((index, cluster));
+        self
+    }
+
+    /// Lays compressed clusters one behind the other, as QEMU does, so that they share host clusters.
+    #[must_use]
+    pub fn packed(mut self) -> Self {
+        self.order.packed = true;
+        self
+    }
+
+    /// Has disks share L2 tables that are the same, as a disk and its snapshot do until one is written to.
+    #[must_use]
+    pub fn share_tables(mut self) -> Self {
+        self.order.share_tables = true;
+        self
+    }
+
+    /// Lays clusters out in another order than the guest's: a different one for each `seed` but 0.
+    #[must_use]
+    pub fn shuffle(mut self, seed: u64) -> Self {
+        self.order.shuffle = seed;
         self
     }
 
