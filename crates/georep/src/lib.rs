@@ -7,8 +7,8 @@
 //! leaves replication stopped.
 //!
 //! - [`Session`] asks and tells, through a [`Runner`], in the vocabularies before and since Gluster 10.
-//! - [`preflight`] lists what would make a run fail or lie.
-//! - [`sync`] makes a run and returns a [`Verdict`] that keeps apart what Gluster says and what can be believed.
+//! - [`preflight`](fn@preflight) lists what would make a run fail or lie.
+//! - [`sync`](fn@sync) makes a run and returns a [`Verdict`] that keeps apart what Gluster says and what can be believed.
 //!
 //! Only comparing the files on both sides proves what arrived; this crate brings a session to where that is
 //! worth doing.

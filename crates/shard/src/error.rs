@@ -160,7 +160,8 @@ pub enum ShardError {
         xattr: String,
     },
     /// Copies that ought to be of one file have different gfids.
-    #[error("{what} has gfid {} on brick {}, but {} on brick {}; heal the volume first",
+    #[error("{what} has gfid {} on brick {}, but {} on brick {}: a split-brain of its name; choose a copy \
+        with `gluster volume heal VOLUME split-brain`, or read from one side with the other's bricks left out",
         copies[0].1, copies[0].0, copies[1].1, copies[1].0)]
     GfidMismatch {
         /// The file, shard or directory.

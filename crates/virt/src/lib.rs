@@ -1,9 +1,9 @@
 //! A libvirt domain's consistent point and its undoing.
 //!
-//! [`plan`] checks a running domain and names one overlay for each of its disks, [`take`] freezes the guest's
-//! file systems, makes one atomic external snapshot of all disks and thaws, and [`undo`] commits the overlays
-//! back, one disk after the other. Whatever dies on the way, [`recover`] finishes it: it looks at the domain
-//! first ([`observe`]), and uses the journal for names and intent only.
+//! [`plan`](fn@plan) checks a running domain and names one overlay for each of its disks, [`take`](fn@take) freezes the guest's
+//! file systems, makes one atomic external snapshot of all disks and thaws, and [`undo`](fn@undo) commits the overlays
+//! back, one disk after the other. Whatever dies on the way, [`recover`](fn@recover) finishes it: it looks at the domain
+//! first ([`observe`](fn@observe)), and uses the journal for names and intent only.
 //!
 //! Nothing is called done because no error was seen: a snapshot is taken, a commit is ready, a pivot is made
 //! when the domain's XML says so.
@@ -39,7 +39,7 @@
 //! # Backends
 //!
 //! [`Hypervisor`] is the one trait. [`Virsh`] runs the program, one process a call, and is always there;
-//! `Libvirt` calls the C library through the `virt` crate, with the feature `libvirt`. [`connect`] chooses.
+//! `Libvirt` calls the C library through the `virt` crate, with the feature `libvirt`. [`connect`](fn@connect) chooses.
 //! Neither waits for a block job: a commit is started, watched in the XML and pivoted, each a call of its own,
 //! so that a caller that dies leaves a state that the next can read.
 //!

@@ -67,7 +67,7 @@ impl Default for TakeOptions {
     }
 }
 
-/// A still point that was taken: from here on, until [`undo`](crate::undo), the bases don't change.
+/// A still point that was taken: from here on, until [`undo`](fn@crate::undo), the bases don't change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StillPoint {
     /// The domain.
@@ -120,7 +120,7 @@ pub enum Consistency {
 ///
 /// # Errors
 /// [`Error::NotQuiet`], [`Error::NoSnapshot`]: nothing is left behind. [`Error::LeftOnOverlay`] and any other: run
-/// [`recover`](crate::recover).
+/// [`recover`](fn@crate::recover).
 pub fn take(
     hypervisor: &dyn Hypervisor,
     plan: &Plan,

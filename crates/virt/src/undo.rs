@@ -98,7 +98,7 @@ pub struct DiskUndone {
 /// stable storage, the overlay renamed and deleted.
 ///
 /// # Errors
-/// The first disk that fails ends it; [`recover`](crate::recover) goes on from any point.
+/// The first disk that fails ends it; [`recover`](fn@crate::recover) goes on from any point.
 pub fn undo(
     hypervisor: &dyn Hypervisor,
     point: &StillPoint,

@@ -55,7 +55,7 @@ impl BrickTrees {
             let (spot, within, room) = self.at(path, at)?;
             let n = room.min((bytes.len() - done) as u64) as usize;
             self.need(&spot)?;
-            if !self.exists(&spot) {
+            if !self.exists(&spot)? {
                 let gfid = self.new_gfid();
                 self.make(&spot, gfid)?;
             }
@@ -80,12 +80,12 @@ impl BrickTrees {
             let keep = size.div_ceil(shard_size).max(1);
             for index in keep..old.div_ceil(shard_size) {
                 let spot = self.shard(path, index)?;
-                if self.exists(&spot) {
+                if self.has_to_change(&spot)? {
                     self.unlink(&spot)?;
                 }
             }
             let last = self.shard(path, keep - 1)?;
-            if self.exists(&last) {
+            if self.has_to_change(&last)? {
                 let len = size - (keep - 1) * shard_size;
                 self.change(
                     &last,
@@ -112,7 +112,7 @@ impl BrickTrees {
         while at < end {
             let (spot, within, room) = self.at(path, at)?;
             let n = room.min(end - at);
-            if self.exists(&spot) {
+            if self.has_to_change(&spot)? {
                 self.change(&spot, |file| punch(file, within, n))?;
             }
             at += n;
@@ -123,10 +123,16 @@ impl BrickTrees {
     /// The size that the base's xattr has on the first brick that is up; the length of a file that is not sharded.
     ///
     /// # Errors
-    /// When no brick of its subvolume is up, or it can't be read.
+    /// When no brick of its subvolume is up, a brick that is down knows a later size (Gluster would go by the
+    /// older one, and what follows would not be defined), or it can't be read.
     pub fn size(&self, path: &str) -> io::Result<u64> {
         let spot = self.base(path)?;
         let number = self.believed(&spot, Change::Metadata)?;
+        for by in self.members(spot.subvolume).filter(|&by| !self.bricks[by].up) {
+            if self.brick(by).join(path).exists() && self.blame(by, number, path, Change::Metadata)? > 0 {
+                return Err(io::Error::other("a brick that is down knows a later size"));
+            }
+        }
         match self.xattr(number, path, "trusted.glusterfs.shard.file-size")? {
             Some(value) => Ok(value.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))),
             None => Ok(self.brick(number).join(path).metadata()?.len()),
@@ -201,7 +207,7 @@ impl BrickTrees {
         if up < quorum {
             return Err(io::Error::other("too few bricks are up"));
         }
-        if self.shape.replicas > 2 && self.exists(spot) {
+        if self.shape.replicas > 2 && self.exists(spot)? {
             let number = self.believed(spot, Change::Data)?;
             if self.is_arbiter(number) {
                 return Err(io::Error::other("only the arbiter is good"));
@@ -210,17 +216,34 @@ impl BrickTrees {
         Ok(())
     }
 
-    fn exists(&self, spot: &Spot) -> bool {
+    /// Whether the bricks that are up have the file. With none up nobody can say: a lookup there fails.
+    fn exists(&self, spot: &Spot) -> io::Result<bool> {
         let counts = |&number: &usize| {
             let up = self.up(spot);
             !up.iter().any(|&by| self.blame(by, number, &spot.parent, Change::Entry).unwrap_or(0) > 0)
         };
         let up = self.up(spot);
+        if up.is_empty() {
+            return Err(io::Error::other("no brick of the subvolume is up"));
+        }
         let mut witnesses: Vec<usize> = up.iter().copied().filter(counts).collect();
         if witnesses.is_empty() {
             witnesses = up;
         }
-        witnesses.iter().any(|&number| self.brick(number).join(&spot.path).exists())
+        Ok(witnesses.iter().any(|&number| self.brick(number).join(&spot.path).exists()))
+    }
+
+    /// Whether a file has to be changed, for a change that leaves an absent one alone.
+    ///
+    /// Bricks that were away when it was made take it for absent, and Gluster with them; nothing then records
+    /// that it was to change, and what is read after the others come back is not defined. Refused here.
+    fn has_to_change(&self, spot: &Spot) -> io::Result<bool> {
+        let exists = self.exists(spot)?;
+        if !exists && self.members(spot.subvolume).any(|number| self.brick(number).join(&spot.path).exists())
+        {
+            return Err(io::Error::other("only bricks that are down have the file"));
+        }
+        Ok(exists)
     }
 
     /// Counts a change against the bricks that miss it.
@@ -259,6 +282,13 @@ impl BrickTrees {
 
     fn unlink(&mut self, spot: &Spot) -> io::Result<()> {
         self.need(spot)?;
+        // The directory would be split-brained, and a merge of both sides brings the file back.
+        for by in self.members(spot.subvolume).filter(|&by| !self.bricks[by].up) {
+            let blames = |about| self.blame(by, about, &spot.parent, Change::Entry).unwrap_or(0) > 0;
+            if self.brick(by).join(&spot.path).exists() && self.up(spot).into_iter().any(blames) {
+                return Err(io::Error::other("a brick that is down made the file while these were away"));
+            }
+        }
         for number in self.up(spot) {
             if self.brick(number).join(&spot.path).exists() {
                 self.remove(number, &spot.path)?;
