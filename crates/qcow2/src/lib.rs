@@ -84,6 +84,7 @@ mod views;
 pub use error::Error;
 pub use name::Name;
 pub use views::{
-    AnyFile, Below, Chain, ChainError, ChainOptions, Content, DenyAll, Disk, FileId, Format, Image, Layer,
-    Reference, ReferenceError, ReferenceKind, Resolver, SameDirectory, Source, Target, detect,
+    AnyFile, Below, Chain, ChainError, ChainOptions, Content, DenyAll, Disk, DiskOptions, FileId, Format,
+    Image, Layer, Reference, ReferenceError, ReferenceKind, Resolver, SameDirectory, SectorCipher, Source,
+    Target, Unlock, VmState, detect,
 };

@@ -8,12 +8,14 @@ use stillpoint_storage::{Extent, ExtentKind, Storage};
 
 use super::Image;
 use super::chain::{Chain, Content, Layer};
+use super::decrypt::{SECTOR, SectorCipher, Unlock};
 use super::policy::Resolver;
 use super::reference::{Reference, ReferenceKind};
+use crate::Error;
 use crate::tables::{
     Allocation, Decompressor, Encryption, GuestOffset, HostOffset, Mapping, MappingError, Run, Snapshot,
+    TablePlace,
 };
-use crate::{Error, Name};
 
 /// What the guest sees: the bytes of its disk, read through all layers of a chain, as a [`Storage`].
 ///
@@ -33,6 +35,29 @@ impl fmt::Debug for Disk {
     }
 }
 
+/// How a disk is opened.
+#[derive(Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct DiskOptions<'a> {
+    /// Who opens encrypted layers. Without it they are refused.
+    pub keys: Option<&'a dyn Unlock>,
+}
+
+impl fmt::Debug for DiskOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DiskOptions").field("keys", &self.keys.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl<'a> DiskOptions<'a> {
+    /// Sets who opens encrypted layers.
+    #[must_use]
+    pub const fn keys(mut self, keys: &'a dyn Unlock) -> Self {
+        self.keys = Some(keys);
+        self
+    }
+}
+
 enum DiskLayer {
     Raw(Arc<dyn Storage>),
     Qcow2(Box<Qcow2Layer>),
@@ -45,6 +70,8 @@ struct Qcow2Layer {
     data: Arc<dyn Storage>,
     mapping: Mapping,
     decompressor: Decompressor,
+    /// What decrypts clusters that are not compressed. Compressed ones are never encrypted.
+    cipher: Option<Arc<dyn SectorCipher>>,
     cluster_size: u64,
 }
 
@@ -54,10 +81,7 @@ impl Disk {
     /// # Errors
     /// When a layer is encrypted, its L1 table breaks a rule, or its data file may not or can't be opened.
     pub fn open(chain: &Chain, resolver: &dyn Resolver) -> Result<Self, Error> {
-        let layers = chain.layers().iter().map(|layer| DiskLayer::open(layer, None, resolver));
-        let layers = layers.collect::<Result<Vec<_>, _>>()?;
-        let size = layers.first().map_or(0, DiskLayer::size);
-        Ok(Self { layers, size })
+        Self::open_with(chain, None, resolver, &DiskOptions::default())
     }
 
     /// The disk as it was when `snapshot` of the chain's first image was taken. Its size is that of the snapshot,
@@ -66,11 +90,45 @@ impl Disk {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_snapshot(chain: &Chain, snapshot: &Snapshot, resolver: &dyn Resolver) -> Result<Self, Error> {
-        let layers = chain.layers().iter().enumerate();
-        let layers = layers.map(|(i, layer)| DiskLayer::open(layer, (i == 0).then_some(snapshot), resolver));
-        let layers = layers.collect::<Result<Vec<_>, _>>()?;
+        Self::open_with(chain, Some(snapshot), resolver, &DiskOptions::default())
+    }
+
+    /// The active disk of a chain, or the one of a snapshot of its first image, opened as `options` say.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), but encrypted layers are errors only where there is no key for them. Layers of
+    /// QEMU's legacy AES method always are.
+    pub fn open_with(
+        chain: &Chain,
+        snapshot: Option<&Snapshot>,
+        resolver: &dyn Resolver,
+        options: &DiskOptions<'_>,
+    ) -> Result<Self, Error> {
+        let mut layers = Vec::with_capacity(chain.layers().len());
+        for (depth, layer) in chain.layers().iter().enumerate() {
+            let snapshot = snapshot.filter(|_| depth == 0);
+            layers.push(match layer.content() {
+                Content::Raw => DiskLayer::Raw(Arc::clone(&layer.source().storage)),
+                Content::Qcow2(image) => {
+                    let table = table_of(image, snapshot);
+                    DiskLayer::Qcow2(Box::new(Qcow2Layer::open(image, layer, table, resolver, options)?))
+                }
+            });
+        }
         let size = layers.first().map_or(0, DiskLayer::size);
         Ok(Self { layers, size })
+    }
+
+    /// The first layer of a chain alone, as the table at `place` has it, with `size` bytes.
+    pub(super) fn open_layer(
+        layer: &Layer,
+        image: &Image<Arc<dyn Storage>>,
+        (place, size): (TablePlace, u64),
+        resolver: &dyn Resolver,
+        options: &DiskOptions<'_>,
+    ) -> Result<Self, Error> {
+        let layer = Qcow2Layer::open(image, layer, (place, size), resolver, options)?;
+        Ok(Self { layers: vec![DiskLayer::Qcow2(Box::new(layer))], size })
     }
 
     /// The layer that has the bytes from `at` on, if one has, with what they are there, and how many they are,
@@ -89,7 +147,7 @@ impl Disk {
                     let run = layer.mapping.run_at(&layer.tables, GuestOffset(at), len)?;
                     len = run.len;
                     match run.allocation {
-                        Allocation::Unallocated => {}
+                        Allocation::Unallocated { .. } => {}
                         Allocation::Zero { .. } => return Ok(Found { len, place: Place::Zeros }),
                         _ => return Ok(Found { len, place: Place::Stored(layer, run) }),
                     }
@@ -124,17 +182,18 @@ enum Place<'a> {
     Stored(&'a Qcow2Layer, Run),
 }
 
-impl DiskLayer {
-    fn open(layer: &Layer, snapshot: Option<&Snapshot>, resolver: &dyn Resolver) -> Result<Self, Error> {
-        match layer.content() {
-            Content::Raw => Ok(Self::Raw(Arc::clone(&layer.source().storage))),
-            Content::Qcow2(image) => {
-                let layer = Qcow2Layer::open(image, &layer.source().name, snapshot, resolver)?;
-                Ok(Self::Qcow2(Box::new(layer)))
-            }
+/// The L1 table of the active disk or of a snapshot's, and the size of that disk in bytes.
+fn table_of(image: &Image<Arc<dyn Storage>>, snapshot: Option<&Snapshot>) -> (TablePlace, u64) {
+    match snapshot {
+        None => (image.header().l1_table(), image.virtual_size()),
+        Some(snapshot) => {
+            let size = snapshot.disk_size.map_or_else(|| image.virtual_size(), |size| size & !511);
+            (snapshot.l1_table, size)
         }
     }
+}
 
+impl DiskLayer {
     fn size(&self) -> u64 {
         match self {
             Self::Raw(storage) => super::whole_sectors(storage.len()),
@@ -146,14 +205,18 @@ impl DiskLayer {
 impl Qcow2Layer {
     fn open(
         image: &Image<Arc<dyn Storage>>,
-        name: &Name,
-        snapshot: Option<&Snapshot>,
+        layer: &Layer,
+        (place, size): (TablePlace, u64),
         resolver: &dyn Resolver,
+        options: &DiskOptions<'_>,
     ) -> Result<Self, Error> {
         let header = image.header();
-        if header.encryption() != Encryption::None {
-            return Err(Error::Encrypted(header.encryption()));
-        }
+        let name = &layer.source().name;
+        let cipher = match (header.encryption(), options.keys) {
+            (Encryption::None, _) => None,
+            (Encryption::Luks, Some(keys)) => Some(keys.unlock(image, name)?),
+            (encryption, _) => return Err(Error::Encrypted(encryption)),
+        };
         let tables = Arc::clone(image.storage());
         let data = if image.has_data_file() {
             let stored = image.extensions().data_file().filter(|name| !name.is_empty());
@@ -162,18 +225,12 @@ impl Qcow2Layer {
         } else {
             Arc::clone(&tables)
         };
-        let (place, size) = match snapshot {
-            None => (header.l1_table(), image.virtual_size()),
-            Some(snapshot) => {
-                let size = snapshot.disk_size.map_or_else(|| image.virtual_size(), |size| size & !511);
-                (snapshot.l1_table, size)
-            }
-        };
         Ok(Self {
             mapping: Mapping::read(&tables, header, place, size)?,
             tables,
             data,
             decompressor: Decompressor::new(header.compression()),
+            cipher,
             cluster_size: header.cluster_size().bytes(),
         })
     }
@@ -181,7 +238,10 @@ impl Qcow2Layer {
     /// Fills `buf` from the beginning of `run`, which is at least as long.
     fn read(&self, run: Run, buf: &mut [u8]) -> Result<(), Error> {
         match run.allocation {
-            Allocation::Unallocated | Allocation::Zero { .. } => buf.fill(0),
+            Allocation::Unallocated { .. } | Allocation::Zero { .. } => buf.fill(0),
+            Allocation::Data { host } if self.cipher.is_some() => {
+                self.read_encrypted(run.guest, host, buf)?
+            }
             Allocation::Data { host } => {
                 // The last cluster of a file may end with the file, and reads on as zeros.
                 let end = self.data.len().checked_next_multiple_of(self.cluster_size).unwrap_or(u64::MAX);
@@ -191,6 +251,44 @@ impl Qcow2Layer {
                 read_padded(&self.data, host.0, buf)?;
             }
             Allocation::Compressed { host, len } => self.read_compressed(run.guest, host, len, buf)?,
+        }
+        Ok(())
+    }
+
+    /// Fills `buf` with what is encrypted from `host` on. A sector that isn't wholly in the file can't be
+    /// decrypted: unlike plain data it doesn't read on as zeros.
+    fn read_encrypted(&self, guest: GuestOffset, host: HostOffset, buf: &mut [u8]) -> Result<(), Error> {
+        let past = || Error::from(MappingError::PastTheEnd { guest, offset: host });
+        let end = host.0.checked_add(buf.len() as u64).and_then(|end| end.checked_next_multiple_of(SECTOR));
+        end.filter(|&end| end <= self.data.len()).ok_or_else(past)?;
+        let (mut at, mut rest) = (host.0, buf);
+        while !rest.is_empty() {
+            let into = at % SECTOR;
+            let whole = rest.len() & !(SECTOR as usize - 1);
+            let n = if into == 0 && whole > 0 {
+                let sectors = rest.get_mut(..whole).unwrap_or_default();
+                self.decrypted(at, sectors)?;
+                whole
+            } else {
+                let mut sector = [0; SECTOR as usize];
+                self.decrypted(at - into, &mut sector)?;
+                // Below 512: it fits.
+                let there = sector.get(into as usize..).unwrap_or_default();
+                let n = there.len().min(rest.len());
+                rest.iter_mut().zip(there).for_each(|(to, from)| *to = *from);
+                n
+            };
+            at += n as u64;
+            rest = rest.get_mut(n..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Reads whole sectors from `offset` of the file on, and decrypts them.
+    fn decrypted(&self, offset: u64, sectors: &mut [u8]) -> Result<(), Error> {
+        read_padded(&self.data, offset, sectors)?;
+        if let Some(cipher) = &self.cipher {
+            cipher.decrypt(HostOffset(offset), sectors);
         }
         Ok(())
     }

@@ -1,17 +1,21 @@
 //! What a caller wants: an image, what it names outside of itself, and the chain of those.
 
 mod chain;
+mod decrypt;
 mod disk;
 mod format;
 mod image;
 mod policy;
 mod reference;
+mod vm_state;
 
 pub(crate) use chain::whole_sectors;
 pub use chain::{Chain, ChainError, ChainOptions, Content, Layer};
-pub use disk::Disk;
+pub use decrypt::{SectorCipher, Unlock};
+pub use disk::{Disk, DiskOptions};
 pub use format::{Format, detect};
 pub use image::Image;
 pub use policy::{AnyFile, Below, DenyAll, FileId, Resolver, SameDirectory, Source};
 pub(crate) use reference::full_name;
 pub use reference::{Reference, ReferenceError, ReferenceKind, Target};
+pub use vm_state::VmState;
