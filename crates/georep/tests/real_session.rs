@@ -322,16 +322,11 @@ fn main() -> ExitCode {
         );
         if !passed {
             failed += 1;
+            real.lab.keep_logs(&format!("georep-{name}"));
             // So that the next case starts from a stopped session.
             let _ = real.lab.faults().mend_link();
             let _ = real.lab.faults().restart_bricks(SiteName::A);
             let _ = real.session().ensure_stopped(&NoJournal);
-        }
-    }
-    if failed > 0 {
-        let logs = std::env::temp_dir().join("stillpoint-real-session-logs");
-        if real.lab.collect_logs(&logs).is_ok() {
-            eprintln!("the lab's logs are in {}", logs.display());
         }
     }
     if std::env::var_os("STILLPOINT_KEEP_LAB").is_none() {

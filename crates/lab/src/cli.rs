@@ -229,6 +229,16 @@ enum FaultCommand {
         /// A or B
         site: SiteName,
     },
+    /// Make the session's worker for a brick stand still while its row says Active
+    WorkerStarve {
+        /// The brick's place in the primary volume, from 0
+        index: usize,
+    },
+    /// Let it go on
+    WorkerFeed {
+        /// The brick's place in the primary volume, from 0
+        index: usize,
+    },
     /// Site B's rsync writes nothing and exits with 0
     RsyncBreak,
     /// Site B's rsync is the real one again
@@ -369,6 +379,12 @@ fn fault(lab: &Lab, command: &FaultCommand) -> Result<()> {
         }
         FaultCommand::Fill { site, leave } => faults.fill(site, leave)?,
         FaultCommand::Free { site } => faults.free(site)?,
+        FaultCommand::WorkerStarve { index } => {
+            faults.starve_worker(index)?;
+        }
+        FaultCommand::WorkerFeed { index } => {
+            faults.feed_worker(index)?;
+        }
         FaultCommand::RsyncBreak => faults.break_rsync()?,
         FaultCommand::RsyncMend => faults.mend_rsync()?,
     }

@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use crate::config::SiteName;
 use crate::error::{IoContext, LabError, Result};
 use crate::lab::Lab;
@@ -59,15 +61,20 @@ impl Faults<'_> {
         network::link_is_up(&self.lab.config().instance)
     }
 
-    /// The file in which glusterd keeps a brick's process id.
-    fn brick_pid_file(&self, site: SiteName, index: usize) -> Result<PathBuf> {
+    /// The directory of a brick, by its place in the volume.
+    fn brick_dir(&self, site: SiteName, index: usize) -> Result<PathBuf> {
         let bricks = self.site(site).brick_dirs();
-        let brick = bricks.get(index).ok_or_else(|| {
+        bricks.get(index).cloned().ok_or_else(|| {
             LabError::Invalid(format!(
                 "{site} has bricks 0 to {}, not {index}",
                 bricks.len().saturating_sub(1)
             ))
-        })?;
+        })
+    }
+
+    /// The file in which glusterd keeps a brick's process id.
+    fn brick_pid_file(&self, site: SiteName, index: usize) -> Result<PathBuf> {
+        let brick = self.brick_dir(site, index)?;
         let volume = &self.lab.config().volume(site).name;
         let name = brick.to_string_lossy().trim_start_matches('/').replace('/', "-");
         Ok(PathBuf::from(format!("/run/gluster/vols/{volume}/{site}-{name}.pid")))
@@ -202,6 +209,42 @@ impl Faults<'_> {
     pub fn set_secondary_access_mount(&self, value: bool) -> Result<()> {
         let value = if value { "true" } else { "false" };
         self.lab.session_command(&["config", "secondary-access-mount", value]).map(|_| ())
+    }
+
+    /// The processes of the session's workers for a brick of the primary volume.
+    fn workers(&self, index: usize) -> Result<Vec<u32>> {
+        let brick = self.brick_dir(SiteName::A, index)?.to_string_lossy().into_owned();
+        let networks = network::namespaces(&self.lab.config().instance);
+        let is_worker = |pid: &u32| {
+            let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let words: Vec<_> = command.split(|&byte| byte == 0).collect();
+            words.contains(&&b"worker"[..])
+                && words.windows(2).any(|two| two[0] == b"--local-path" && two[1] == brick.as_bytes())
+        };
+        Ok(process::living_in(&networks).into_iter().filter(is_worker).collect())
+    }
+
+    /// Makes the session's worker for a brick of the primary volume stand still, as one does that never hears of a
+    /// live changelog: its row stays what it was, mostly `Active`, and it replicates nothing. Returns how many
+    /// processes were stopped. The next start of the session has workers of its own.
+    ///
+    /// # Errors
+    /// There is no such brick, or no worker of it runs.
+    pub fn starve_worker(&self, index: usize) -> Result<usize> {
+        let workers = self.workers(index)?;
+        if workers.is_empty() {
+            return Err(LabError::Invalid(format!("no worker runs for brick {index}")));
+        }
+        Ok(workers.into_iter().filter(|&pid| process::signal_if(pid, Signal::STOP, || true)).count())
+    }
+
+    /// Lets the workers for a brick go on.
+    ///
+    /// # Errors
+    /// There is no such brick.
+    pub fn feed_worker(&self, index: usize) -> Result<usize> {
+        let workers = self.workers(index)?;
+        Ok(workers.into_iter().filter(|&pid| process::signal_if(pid, Signal::CONT, || true)).count())
     }
 
     /// Stands in for that no-op where rsync does not have it: at site B, rsync's server side is given an empty

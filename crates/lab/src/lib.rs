@@ -57,4 +57,4 @@ pub use layout::{Redundancy, VolumeLayout};
 pub use packages::{install_missing_packages, missing_packages};
 pub use site::{PATH as SITE_PATH, Site};
 pub use state::Phase;
-pub use status::Status;
+pub use status::{Status, logs_of};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -123,6 +123,17 @@ impl Lab {
         }
     }
 
+    /// [`collect_logs`](Self::collect_logs) to [`logs_of`] a test that failed. Says where they are, or why not: the test
+    /// itself has said what matters.
+    pub fn keep_logs(&self, test: &str) -> PathBuf {
+        let directory = logs_of(test);
+        match self.collect_logs(&directory) {
+            Ok(()) => eprintln!("logs of {test}: {}", directory.display()),
+            Err(error) => eprintln!("the logs of {test} could not be collected: {error}"),
+        }
+        directory
+    }
+
     /// Copies the sites' logs, the guest's console, and what the programs say now, into a directory.
     ///
     /// # Errors
@@ -155,4 +166,13 @@ impl Lab {
         }
         Ok(())
     }
+}
+
+/// Where a test that failed leaves logs: `lab-logs/TEST` in cargo's target directory. `cargo xtask test` prints the tails
+/// of what lies there.
+#[must_use]
+pub fn logs_of(test: &str) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"), PathBuf::from);
+    target.join("lab-logs").join(test.replace("::", "-").replace(['/', ' ', ':', ','], "_"))
 }

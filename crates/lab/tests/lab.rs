@@ -91,9 +91,7 @@ impl Drop for Guard {
         if thread::panicking()
             && let Ok(lab) = Lab::attach(self.0)
         {
-            let directory = std::env::temp_dir().join(format!("stillpoint-lab-{}-logs", self.0));
-            let _ = lab.collect_logs(&directory);
-            eprintln!("logs of the failed lab: {}", directory.display());
+            lab.keep_logs(self.0);
         }
         if let Err(error) = Lab::down(self.0) {
             eprintln!("{error}");

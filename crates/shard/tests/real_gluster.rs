@@ -64,12 +64,7 @@ impl Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let target =
-                std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-            let logs = target.join("lab-logs").join(self.lab.instance());
-            if let Err(error) = self.lab.collect_logs(&logs) {
-                eprintln!("the lab's logs can't be kept: {error}");
-            }
+            self.lab.keep_logs(self.lab.instance());
         }
         if let Err(error) = Lab::down(self.lab.instance()) {
             eprintln!("the lab can't be taken down: {error}");

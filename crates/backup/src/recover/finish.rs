@@ -49,11 +49,7 @@ fn look(contents: &Contents, parts: &Parts<'_>, recovery: &mut RunRecovery) -> R
         });
     }
     if may_be_replicating(contents) {
-        let running = !parts.session.status()?.all_stopped();
-        recovery.problems.push(match running {
-            true => "replication is running and would be stopped first".to_owned(),
-            false => "replication is stopped".to_owned(),
-        });
+        recovery.replication_running = Some(!parts.session.status()?.all_stopped());
     }
     Ok(())
 }

@@ -25,6 +25,8 @@ pub struct RunRecovery {
     pub ended: Option<Outcome>,
     /// Its still points.
     pub domains: Vec<DomainRecovery>,
+    /// Whether replication was found running; `None` where the run never started it, or it was not looked at.
+    pub replication_running: Option<bool>,
     /// What stands in the way, or is still to be done.
     pub problems: Vec<String>,
 }
@@ -68,6 +70,7 @@ impl RunRecovery {
             outcome,
             ended: None,
             domains: Vec::new(),
+            replication_running: None,
             problems: Vec::new(),
         }
     }
@@ -93,6 +96,7 @@ impl RunRecovery {
             outcome: Recovered::NeedsOperator,
             ended: None,
             domains: Vec::new(),
+            replication_running: None,
             problems: vec![error.to_string()],
         }
     }
@@ -118,6 +122,11 @@ impl fmt::Display for RunRecovery {
             if !domain.actions.is_empty() {
                 write!(f, " -> {}", domain.actions.join(", "))?;
             }
+        }
+        match self.replication_running {
+            Some(true) => f.write_str("; replication is running -> stop it first")?,
+            Some(false) => f.write_str("; replication is stopped")?,
+            None => {}
         }
         for problem in &self.problems {
             write!(f, "; {problem}")?;

@@ -99,6 +99,42 @@ pub(crate) fn cut_link(stage: &Stage) -> Result<()> {
     stage.proven_run().map(|_| ())
 }
 
+/// A worker that stands still keeps its row `Active`, `failures` 0: only what it has not done tells of it.
+pub(crate) fn starved_worker(stage: &Stage) -> Result<()> {
+    let faults = stage.lab.faults();
+    // Long enough for the workers to come up, too short for a restart to help.
+    let limit = Duration::from_secs(45);
+    let began = Instant::now();
+    let starved = || {
+        // Each replica set has two bricks, of which one worker or both turn Active: both stand still.
+        let stopped = (0..2).map(|brick| Ok(faults.starve_worker(brick)?)).sum::<Result<usize>>()?;
+        ensure!(stopped >= 2, "{stopped} processes were stopped");
+        Ok(())
+    };
+    let ended =
+        paused(stage.run_command_within("45s"), "georep.started", starved, || stage.ensure_guest_writes());
+    let took = began.elapsed();
+    for brick in 0..2 {
+        faults.feed_worker(brick)?;
+    }
+    let ended = ended?;
+    eprintln!("starved: exit code {:?} after {took:?}: {}", ended.code, ended.stderr);
+    // Stopping replication and committing come on top of the limit.
+    ensure!(took < limit + Duration::from_secs(90), "it took {took:?}");
+    ensure!(matches!(ended.code, Some(1 | 4)), "a starved worker was not noticed: {ended:#?}");
+    ensure!(
+        ended.stderr.contains("gv1-b0") || ended.stderr.contains("gv1-b1"),
+        "the error does not name the brick whose worker stands still: {ended:#?}"
+    );
+    stage.ensure_guest_writes()?;
+    if ended.code == Some(4) {
+        stage.recover()?.expect(0)?;
+    }
+    stage.ensure_no_overlay()?;
+    stage.ensure_stopped()?;
+    stage.proven_run().map(|_| ())
+}
+
 pub(crate) fn interrupted(stage: &Stage) -> Result<()> {
     let began = Instant::now();
     let mut child = stage.run_command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;

@@ -30,6 +30,7 @@ const TESTS: &[(&str, Test)] = &[
     ("damage::rsyncs_silent_no_op_fails_the_run_although_gluster_reports_complete", damage::silent_no_op),
     ("cycle::a_second_run_at_once_finds_the_lock_held", cycle::second_run_is_locked_out),
     ("cycle::a_cut_link_fails_within_the_time_limit_and_the_guest_goes_on", cycle::cut_link),
+    ("cycle::a_starved_worker_fails_within_the_time_limit_by_name", cycle::starved_worker),
     ("cycle::an_interrupted_run_commits_its_overlay", cycle::interrupted),
     ("crash::a_guest_frozen_at_the_crash_is_thawed_within_5_s", crash::frozen),
     ("crash::recover_undoes_a_crash_after_every_journalled_step", crash::every_step),

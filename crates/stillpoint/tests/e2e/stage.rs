@@ -1,6 +1,6 @@
 //! The lab that all tests share, and what they ask of it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -50,14 +50,7 @@ impl Stage {
 
     /// Copies the lab's logs to where CI prints them.
     pub(crate) fn keep_logs(&self, test: &str) {
-        // `cargo xtask test` prints the tails of what lies there.
-        let target = std::env::var_os("CARGO_TARGET_DIR")
-            .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"), PathBuf::from);
-        let root = target.join("lab-logs").join(test.replace("::", "-"));
-        match self.lab.collect_logs(&root) {
-            Ok(_) => eprintln!("logs of {test}: {}", root.display()),
-            Err(error) => eprintln!("the logs of {test} could not be collected: {error}"),
-        }
+        let root = self.lab.keep_logs(test);
         let _ = Command::new("cp").args(["-r"]).arg(self.state()).arg(root.join("stillpoint-state")).status();
     }
 

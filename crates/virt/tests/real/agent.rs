@@ -14,11 +14,16 @@ use crate::stage::Way;
 const INSTANCE: &str = "virt";
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Takes the lab down whatever happens.
+/// Takes the lab down whatever happens, and keeps its logs if the test fails.
 struct Down;
 
 impl Drop for Down {
     fn drop(&mut self) {
+        if thread::panicking()
+            && let Ok(lab) = Lab::attach(INSTANCE)
+        {
+            lab.keep_logs("virt-in-the-lab");
+        }
         if let Err(error) = Lab::down(INSTANCE) {
             println!("the lab is not down: {error}");
         }

@@ -84,6 +84,19 @@ impl Daemon {
         command.output().unwrap()
     }
 
+    /// Leaves the daemon's and the domains' logs where those of failed tests are looked for.
+    pub(crate) fn keep_logs(&self, test: &str) {
+        let kept = stillpoint_lab::logs_of(&format!("virt-{test}"));
+        let copied = fs::create_dir_all(&kept).is_ok()
+            && Command::new("cp")
+                .arg("-r")
+                .arg(self.directory.path().join("log"))
+                .arg(&kept)
+                .status()
+                .is_ok_and(|status| status.success());
+        println!("logs of {test}: {}{}", kept.display(), if copied { "" } else { " (could not be copied)" });
+    }
+
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
     }

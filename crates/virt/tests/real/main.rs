@@ -50,6 +50,7 @@ fn main() -> ExitCode {
             Err(_) => {
                 failed += 1;
                 println!("test {name} FAILED");
+                daemon.keep_logs(name);
             }
         }
     };
