@@ -73,7 +73,7 @@ impl Plan {
                 vm_clock_nsec: snapshot.numbers.2,
                 vm_state_size: snapshot.numbers.3,
                 extra: short(&snapshot.extra, 1100),
-                clusters: Vec::new(),
+                ..SnapshotSpec::new("", "")
             });
         }
         for (name, flags, kind, granularity) in self.bitmaps.iter().take(4) {

@@ -7,4 +7,5 @@ mod differential;
 mod guest_data;
 mod limits;
 mod mutation;
+mod plans;
 mod round_trip;

@@ -38,7 +38,7 @@ fn snapshots() -> impl Strategy<Value = Vec<SnapshotSpec>> {
             vm_clock_nsec: numbers.2,
             vm_state_size: numbers.3,
             extra,
-            clusters: Vec::new(),
+            ..SnapshotSpec::new("", "")
         });
     prop::collection::vec(one, 0..6)
 }

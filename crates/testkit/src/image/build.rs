@@ -2,58 +2,51 @@
 
 use super::bytes::Out;
 use super::header::HeaderSpec;
-use super::{ImageBuilder, extension, guest};
-
-/// Clusters one after the other, the first being the header's.
-pub(super) struct Layout {
-    pub(super) cluster_size: u64,
-    bytes: Vec<u8>,
-}
-
-impl Layout {
-    fn cluster(&self) -> usize {
-        usize::try_from(self.cluster_size).expect("a cluster fits into memory")
-    }
-
-    /// Puts `content` into clusters of its own, at least one, and says where the first is.
-    pub(super) fn place(&mut self, content: &[u8]) -> u64 {
-        let at = self.bytes.len();
-        self.bytes.extend_from_slice(content);
-        let end = self.bytes.len().max(at + 1).next_multiple_of(self.cluster());
-        self.bytes.resize(end, 0);
-        at as u64
-    }
-
-    fn clusters(&self) -> u64 {
-        self.bytes.len() as u64 / self.cluster_size
-    }
-}
+use super::layout::Layout;
+use super::{ImageBuilder, SnapshotSpec, extension, guest};
 
 impl ImageBuilder {
     /// The image's bytes. Refcounts are right, so that `qemu-img check` finds nothing unless a patch makes it.
     ///
     /// # Panics
-    /// When header, extensions and backing name don't fit into the first cluster.
+    /// When header, extensions and backing name don't fit into the first cluster, or a cluster is shared more
+    /// often than a refcount can tell.
     #[must_use]
     pub fn build(&self) -> Vec<u8> {
-        let cluster_size = 1_u64 << self.header.cluster_bits;
-        let mut layout = Layout { cluster_size, bytes: Vec::new() };
-        layout.place(&[]);
+        self.lay_out().0
+    }
+
+    /// The image's bytes, and those of its external data file if it has one.
+    ///
+    /// # Panics
+    /// As [`build`](Self::build).
+    #[must_use]
+    pub fn build_files(&self) -> (Vec<u8>, Option<Vec<u8>>) {
+        let (image, mut data) = self.lay_out();
+        if let Some(data) = data.as_mut().filter(|_| self.header.autoclear & 2 != 0) {
+            // A raw one is as long as the disk.
+            data.resize(usize::try_from(self.header.size).expect("test images are small"), 0);
+        }
+        (image, data)
+    }
+
+    fn lay_out(&self) -> (Vec<u8>, Option<Vec<u8>>) {
         let mut header = self.header.clone();
+        let mut layout = Layout::new(&header);
         let mut extensions = self.extensions.clone();
 
-        let l2_entry = if header.incompatible & 16 == 0 { 8 } else { 16 };
-        let l1_size = header.size.div_ceil(cluster_size * (cluster_size / l2_entry)).max(1);
+        let l1_size = l1_entries(&header, header.size).max(1);
         header.l1_size = u32::try_from(l1_size).expect("test images are small");
-        let l1 = guest::place(&mut layout, &header, &self.clusters);
-        header.l1_offset = layout.place(&l1);
+        let l1 = guest::place(&mut layout, &header, self.order, l1_size, &self.clusters);
+        header.l1_offset = guest::place_l1(&mut layout, &l1);
         self.place_snapshots(&mut layout, &mut header);
         self.place_luks(&mut layout, &mut extensions);
         self.place_bitmaps(&mut layout, &mut extensions);
         if !self.feature_names.is_empty() {
             extensions.push((extension::FEATURE_NAMES, self.feature_table()));
         }
-        place_refcounts(&mut layout, &mut header);
+        layout.mark_copied();
+        layout.place_refcounts(&mut header);
 
         self.write_header(&mut layout, header, &extensions);
         let mut bytes = layout.bytes;
@@ -65,7 +58,7 @@ impl ImageBuilder {
         if let Some(length) = self.length {
             bytes.resize(usize::try_from(length).expect("test images are small"), 0);
         }
-        bytes
+        (bytes, layout.data)
     }
 
     fn place_snapshots(&self, layout: &mut Layout, header: &mut HeaderSpec) {
@@ -74,12 +67,31 @@ impl ImageBuilder {
         }
         let mut table = Vec::new();
         for snapshot in &self.snapshots {
-            let l1 = guest::place(layout, header, &snapshot.clusters);
-            let l1_offset = layout.place(&l1);
-            table.extend(snapshot.bytes(l1_offset, header.l1_size));
+            let l1 = self.snapshot_l1(layout, header, snapshot);
+            let entries = u32::try_from(l1.len()).expect("test images are small");
+            let l1_offset = guest::place_l1(layout, &l1);
+            table.extend(snapshot.bytes(l1_offset, entries));
         }
         header.snapshots = u32::try_from(self.snapshots.len()).expect("test images are small");
         header.snapshots_offset = layout.place(&table);
+    }
+
+    /// A snapshot's L1 table: that of its disk and, from the first entry on that the disk doesn't need, that of the
+    /// VM state.
+    fn snapshot_l1(&self, layout: &mut Layout, header: &HeaderSpec, snapshot: &SnapshotSpec) -> Vec<u64> {
+        // A size that no test image has is told, but no room is made for it.
+        let told = snapshot.disk_size().filter(|size| *size <= 1 << 32);
+        let needed = l1_entries(header, told.unwrap_or(header.size));
+        let mut clusters = snapshot.clusters.clone();
+        let mut entries = u64::from(header.l1_size).max(needed);
+        if !snapshot.vm_state.is_empty() {
+            let first = needed * clusters_of_table(header);
+            let pieces = snapshot.vm_state.chunks(layout.cluster());
+            clusters.extend((first..).zip(pieces.map(|piece| super::ClusterSpec::Data(piece.to_vec()))));
+            let end = (first << header.cluster_bits) + snapshot.vm_state.len() as u64;
+            entries = entries.max(l1_entries(header, end));
+        }
+        guest::place(layout, header, self.order, entries, &clusters)
     }
 
     fn place_luks(&self, layout: &mut Layout, extensions: &mut Vec<(u32, Vec<u8>)>) {
@@ -100,8 +112,7 @@ impl ImageBuilder {
         let mut directory = Vec::new();
         for bitmap in &self.bitmaps {
             let entries = bitmap.needed_entries(self.header.size, layout.cluster_size);
-            // All entries zero: bits that are zero and take no cluster.
-            let table = vec![0; usize::try_from(entries).expect("test images are small") * 8];
+            let table = bitmap.place_bits(layout, self.header.size, entries);
             let at = layout.place(&table);
             directory.extend(bitmap.bytes(at, entries));
         }
@@ -148,37 +159,12 @@ impl ImageBuilder {
     }
 }
 
-/// A refcount table and its blocks, which count every cluster there is as used once, themselves too.
-fn place_refcounts(layout: &mut Layout, header: &mut HeaderSpec) {
-    let cluster_size = layout.cluster_size;
-    let bits = if header.version >= 3 { 1_u64 << header.refcount_order } else { 16 };
-    let per_block = cluster_size * 8 / bits;
-    let others = layout.clusters();
-    let (mut blocks, mut table) = (1, 1);
-    loop {
-        let needed = (others + table + blocks).div_ceil(per_block);
-        let needed_table = (needed * 8).div_ceil(cluster_size);
-        if (needed, needed_table) == (blocks, table) {
-            break;
-        }
-        (blocks, table) = (needed, needed_table);
-    }
-    let first_block = others + table;
-    let pointers: Vec<u8> =
-        (0..blocks).flat_map(|i| ((first_block + i) * cluster_size).to_be_bytes()).collect();
-    header.refcount_offset = layout.place(&pointers);
-    header.refcount_clusters = u32::try_from(table).expect("test images are small");
-    let counted = others + table + blocks;
-    let mut counts = vec![0_u8; usize::try_from(blocks * cluster_size).expect("test images are small")];
-    for cluster in 0..counted {
-        let bit = cluster * bits;
-        let byte = usize::try_from(bit / 8).expect("test images are small");
-        if bits < 8 {
-            counts[byte] |= 1 << (bit % 8);
-        } else {
-            // Big-endian: the last byte of the count holds the one.
-            counts[byte + usize::try_from(bits / 8).expect("at most 8") - 1] = 1;
-        }
-    }
-    layout.place(&counts);
+/// Clusters that one L2 table is for.
+fn clusters_of_table(header: &HeaderSpec) -> u64 {
+    (1 << header.cluster_bits) / if header.incompatible & 16 == 0 { 8 } else { 16 }
+}
+
+/// L1 entries that a disk of `size` bytes needs.
+fn l1_entries(header: &HeaderSpec, size: u64) -> u64 {
+    size.div_ceil(clusters_of_table(header) << header.cluster_bits)
 }

@@ -24,6 +24,7 @@ mod layout;
 mod luks;
 pub mod matrix;
 pub mod oracle;
+pub mod plan;
 mod snapshot;
 
 pub use bitmap::BitmapSpec;

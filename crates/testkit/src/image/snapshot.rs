@@ -20,8 +20,10 @@ pub struct SnapshotSpec {
     pub vm_state_size: u32,
     /// Extra data.
     pub extra: Vec<u8>,
-    /// Clusters of its disk, by number. It shares none with the active disk.
+    /// Clusters of its disk, by number. What it shares with other disks is [`ClusterSpec::Shared`].
     pub clusters: Vec<(u64, ClusterSpec)>,
+    /// The VM state's bytes, which lie behind the disk. The sizes that the entry tells are told by themselves.
+    pub vm_state: Vec<u8>,
 }
 
 impl SnapshotSpec {
@@ -37,6 +39,7 @@ impl SnapshotSpec {
             vm_state_size: 0,
             extra: Vec::new(),
             clusters: Vec::new(),
+            vm_state: Vec::new(),
         }
     }
 
@@ -47,6 +50,12 @@ impl SnapshotSpec {
         out.u64(vm_state_size).u64(disk_size).u64(icount);
         self.extra = out.0;
         self
+    }
+
+    /// The size of the disk that the extra data tells, in bytes.
+    pub(super) fn disk_size(&self) -> Option<u64> {
+        let bytes = self.extra.get(8..16)?;
+        Some(u64::from_be_bytes(bytes.try_into().expect("there are eight")))
     }
 
     /// The entry's bytes with padding, its L1 table being at `l1_offset` with `l1_size` entries.
