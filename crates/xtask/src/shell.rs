@@ -15,6 +15,15 @@ use crate::watchdog::Watchdog;
 pub(crate) struct Tee {
     log: File,
     limit: Duration,
+    lane: Option<Lane>,
+}
+
+/// One of several that speak at once: its lines carry its name, and are written whole.
+#[derive(Debug)]
+struct Lane {
+    name: String,
+    /// What has no end of line yet.
+    open: Vec<u8>,
 }
 
 /// How long a command may take unless it is said otherwise.
@@ -28,7 +37,13 @@ impl Tee {
             std::fs::create_dir_all(dir).with_context(|| format!("can't make {}", dir.display()))?;
         }
         let log = File::create(path).with_context(|| format!("can't write {}", path.display()))?;
-        Ok(Self { log, limit: LIMIT })
+        Ok(Self { log, limit: LIMIT, lane: None })
+    }
+
+    /// Another that writes to the same places at the same time, each line of it after `name`.
+    pub(crate) fn lane(&self, name: &str) -> Result<Self> {
+        let log = self.log.try_clone().context("can't write the log twice")?;
+        Ok(Self { log, limit: self.limit, lane: Some(Lane { name: name.to_owned(), open: Vec::new() }) })
     }
 
     /// How long each command may take from here on.
@@ -42,6 +57,16 @@ impl Tee {
     }
 
     fn pass(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.lane {
+            None => self.write(bytes),
+            Some(lane) => {
+                let lines = lane.lines(bytes);
+                self.write(&lines)
+            }
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.log.write_all(bytes).context("can't write the log")?;
         let mut stdout = io::stdout().lock();
         stdout.write_all(bytes).and_then(|()| stdout.flush()).context("can't write to stdout")
@@ -101,6 +126,21 @@ impl Tee {
     }
 }
 
+impl Lane {
+    /// The lines that `bytes` end, each after the lane's name.
+    fn lines(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.open.extend_from_slice(bytes);
+        let Some(last) = self.open.iter().rposition(|&byte| byte == b'\n') else { return Vec::new() };
+        let rest = self.open.split_off(last + 1);
+        let whole = std::mem::replace(&mut self.open, rest);
+        let name = format!("{:<10} | ", self.name);
+        whole
+            .split_inclusive(|&byte| byte == b'\n')
+            .flat_map(|line| [name.as_bytes(), line].concat())
+            .collect()
+    }
+}
+
 /// The command as one could type it (for people; not quoted for a shell).
 fn line_of(command: &Command) -> String {
     let mut words = vec![base_name(command)];
@@ -132,6 +172,26 @@ mod tests {
         assert!(tee.run(&mut command).is_err());
         let log = std::fs::read_to_string(dir.path().join("log")).expect("the log");
         assert!(log.starts_with("$ sh -c echo out; echo err >&2; exit 3\nout\nerr\n"), "{log}");
+    }
+
+    #[test]
+    fn lanes_that_speak_at_once_keep_their_lines_whole() {
+        let (dir, tee) = tee();
+        std::thread::scope(|scope| {
+            for name in ["one", "two"] {
+                let mut lane = tee.lane(name).expect("a lane");
+                scope.spawn(move || {
+                    let script = format!("for i in $(seq 50); do printf {name}; printf \" $i\\n\"; done");
+                    lane.run(Command::new("sh").args(["-c", &script])).expect("it ran");
+                });
+            }
+        });
+        let log = std::fs::read_to_string(dir.path().join("log")).expect("the log");
+        for name in ["one", "two"] {
+            let said: Vec<&str> =
+                log.lines().filter_map(|line| line.strip_prefix(&format!("{name:<10} | {name} "))).collect();
+            assert_eq!(said, (1..=50).map(|i| i.to_string()).collect::<Vec<_>>(), "{log}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use stillpoint_lab::SiteName;
 
-use crate::stage::{Ended, Stage, finish, paused};
+use crate::lab::{Ended, Stage, finish, paused};
 
 pub(crate) fn healthy(stage: &Stage) -> Result<()> {
     let report = stage.proven_run()?;
@@ -155,7 +155,5 @@ pub(crate) fn interrupted(stage: &Stage) -> Result<()> {
 }
 
 pub(crate) fn guest_checks_itself(stage: &Stage) -> Result<()> {
-    let checks = stage.guest().restart_and_verify(Duration::from_secs(120))?;
-    ensure!(!checks.is_empty() && checks.iter().all(|check| check.ok), "{checks:?}");
-    Ok(())
+    stage.ensure_guests_checksums()
 }

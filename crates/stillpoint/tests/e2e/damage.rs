@@ -8,7 +8,7 @@ use serde_json::Value;
 use stillpoint_lab::tamper::{self, Kept};
 use stillpoint_lab::{Site, SiteName};
 
-use crate::stage::{Stage, finish, shards_of};
+use crate::lab::{Stage, finish, shards_of};
 
 /// The disk that is damaged, as a path in the volume.
 fn disk(stage: &Stage) -> PathBuf {
@@ -103,7 +103,7 @@ pub(crate) fn older_shard(stage: &Stage) -> Result<()> {
 }
 
 /// `stillpoint verify` of the disk, the guest off so that both sides are still.
-fn verify(stage: &Stage) -> Result<crate::stage::Ended> {
+fn verify(stage: &Stage) -> Result<crate::lab::Ended> {
     let mut command = stage.stillpoint();
     command.args(["verify", "--output", "json", "--primary"]).arg(stage.volume_spec(SiteName::A));
     command.arg("--secondary").arg(stage.volume_spec(SiteName::B)).arg(disk(stage));

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use stillpoint_lab::{Site, SiteName};
 
-use crate::stage::{Stage, finish};
+use crate::lab::{Stage, finish};
 
 /// A path on a site's mount, as the host reaches it.
 fn on_mount(site: &Site, path: &Path) -> PathBuf {

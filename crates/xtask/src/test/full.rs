@@ -60,6 +60,8 @@ pub(super) fn matrices(log: &str) -> BTreeMap<String, Totals> {
 }
 
 fn matrix_line(line: &str) -> Option<(&str, Totals)> {
+    // Of several programs that speak at once, each line begins with whose it is.
+    let line = line.split_once(" | ").map_or(line, |(_, said)| said);
     let (name, counts) = line.trim().strip_prefix("matrix ")?.split_once(": tried ")?;
     let (tried, passed) = counts.split_once(", passed ")?;
     Some((name, Totals { tried: tried.parse().ok()?, passed: passed.trim().parse().ok()? }))

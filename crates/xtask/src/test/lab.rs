@@ -1,8 +1,11 @@
 //! The steps that need more than Rust: Debian packages, root, the lab.
 
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::Context;
 use crate::debian;
@@ -52,8 +55,10 @@ pub(super) fn no_libvirt(context: &mut Context<'_>) -> Result<Option<Outcome>> {
         .map(Some)
 }
 
-/// Every test that asks for the feature `e2e`, one after the other: they share the machine's network names,
-/// loop devices and processors.
+/// How many test programs run at once, each with a lab of its own: they wait for replication most of the time.
+const LANES: usize = 3;
+
+/// Every test program that asks for the feature `e2e`.
 pub(super) fn end_to_end(context: &mut Context<'_>) -> Result<Outcome> {
     if !debian::is_root() || !debian::is_debian() {
         return context.missing("the lab needs root on Debian 12 or later");
@@ -62,17 +67,62 @@ pub(super) fn end_to_end(context: &mut Context<'_>) -> Result<Outcome> {
     for package in context.workspace.with_feature("e2e") {
         rounds.extend(package.tests_requiring("e2e").map(|test| (package.name.clone(), test.to_owned())));
     }
+    // The programs are built first, one after the other: building takes both processors, and waits for no one.
+    let settings = context.test_settings();
     for (package, test) in &rounds {
-        let settings = context.test_settings();
-        context.run(
-            cargo()
-                .args(["test", "--package", package, "--features", "e2e", "--test", test])
-                .args(["--", "--test-threads=1", "--nocapture"])
-                // Where tests leave the sites' logs when they fail; their own directory is the package's.
-                .env("CARGO_TARGET_DIR", context.workspace.target())
-                .envs(settings),
-        )?;
+        let mut build = program(package, test, context.workspace.target());
+        context.run(build.arg("--no-run").envs(settings.clone()))?;
     }
-    context.notes.push(format!("{} test programs", rounds.len()));
+    // The last is taken first: what takes longest, so that no lane is left alone with it.
+    rounds.sort_by_key(|(package, _)| match package.as_str() {
+        "stillpoint" => 2,
+        "stillpoint-georep" => 1,
+        _ => 0,
+    });
+    let waiting = Mutex::new(rounds.clone());
+    let failed = Mutex::new(Vec::new());
+    let count = rounds.len();
+    let (workspace, tee) = (context.workspace, &context.tee);
+    std::thread::scope(|scope| {
+        for _ in 0..LANES {
+            scope.spawn(|| {
+                while let Some((package, test)) = pop(&waiting) {
+                    let mut command = program(&package, &test, workspace.target());
+                    command.args(["--", "--test-threads=1", "--nocapture"]).envs(settings.clone());
+                    command.current_dir(workspace.root());
+                    let began = Instant::now();
+                    let outcome = tee.lane(&test).and_then(|mut lane| {
+                        lane.run(&mut command)?;
+                        lane.say(&format!(
+                            "{package} {test}: passed in {:.0} s",
+                            began.elapsed().as_secs_f64()
+                        ))
+                    });
+                    if let Err(error) = outcome {
+                        failed.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{error:#}"));
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if !failed.is_empty() {
+        bail!("{}", failed.join("; "));
+    }
+    context.notes.push(format!("{count} test programs"));
     Ok(Outcome::Passed)
+}
+
+fn pop<T>(waiting: &Mutex<Vec<T>>) -> Option<T> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner).pop()
+}
+
+/// `cargo test` of one program.
+fn program(package: &str, test: &str, target: &Path) -> Command {
+    let mut command = cargo();
+    command
+        .args(["test", "--package", package, "--features", "e2e", "--test", test])
+        // Where tests leave the sites' logs when they fail; their own directory is the package's.
+        .env("CARGO_TARGET_DIR", target);
+    command
 }

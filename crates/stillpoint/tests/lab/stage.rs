@@ -31,12 +31,12 @@ pub(crate) struct Ended {
 
 impl Stage {
     /// Brings the lab up.
-    pub(crate) fn set() -> Result<Self> {
+    pub(crate) fn set(instance: &str) -> Result<Self> {
         let scratch = tempfile::Builder::new().prefix("stillpoint-e2e-").tempdir()?;
-        if let Ok(instance) = std::env::var(LAB) {
-            return Ok(Self { lab: Lab::attach(&instance)?, scratch, keep: true });
+        if let Ok(up) = std::env::var(LAB) {
+            return Ok(Self { lab: Lab::attach(&up)?, scratch, keep: true });
         }
-        let lab = Lab::up(&LabConfig::named("e2e"))?;
+        let lab = Lab::up(&LabConfig::named(instance))?;
         Ok(Self { lab, scratch, keep: false })
     }
 
@@ -170,6 +170,13 @@ impl Stage {
         let before = guest.counter()?.unwrap_or(0);
         guest.wait_counter_above(before, limit)?;
         ensure!(guest.state()? == "running", "the guest is {}", guest.state()?);
+        Ok(())
+    }
+
+    /// The guest, started anew, finds every file of its own as it wrote it.
+    pub(crate) fn ensure_guests_checksums(&self) -> Result<()> {
+        let checks = self.guest().restart_and_verify(Duration::from_secs(120))?;
+        ensure!(!checks.is_empty() && checks.iter().all(|check| check.ok), "{checks:?}");
         Ok(())
     }
 

@@ -1,11 +1,25 @@
-//! SIGKILL at any step, and what is true afterwards.
+//! SIGKILL at any step of a run on real programs, and what is true afterwards.
+
+#[path = "../lab/mod.rs"]
+mod lab;
 
 use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::stage::Stage;
+use crate::lab::{Stage, Test, run_in_lab};
+
+const TESTS: &[Test] = &[
+    ("a_guest_frozen_at_the_crash_is_thawed_within_5_s", frozen),
+    ("recover_undoes_a_crash_after_every_journalled_step", every_step),
+    ("the_guests_own_checksums_are_right_after_all_of_it", guest_checks_itself),
+];
+
+fn main() -> ExitCode {
+    run_in_lab("crash", TESTS)
+}
 
 const SIGKILL: i32 = 9;
 
@@ -33,14 +47,14 @@ fn recovered(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn frozen(stage: &Stage) -> Result<()> {
+fn frozen(stage: &Stage) -> Result<()> {
     die_after(stage, "virt.frozen")?;
     // By itself: nobody recovers yet.
     stage.ensure_guest_writes_within(Duration::from_secs(5))?;
     recovered(stage)
 }
 
-pub(crate) fn every_step(stage: &Stage) -> Result<()> {
+fn every_step(stage: &Stage) -> Result<()> {
     stage.proven_run()?;
     let names: Vec<String> = stage.newest_journal()?.iter().map(|record| record.entry.name()).collect();
     let last = names.len();
@@ -73,4 +87,8 @@ pub(crate) fn every_step(stage: &Stage) -> Result<()> {
     ensure!(failed.is_empty(), "{}", failed.join("\n"));
     // And a run after all of them is proven.
     stage.proven_run().map(|_| ())
+}
+
+fn guest_checks_itself(stage: &Stage) -> Result<()> {
+    stage.ensure_guests_checksums()
 }
