@@ -74,6 +74,7 @@
 //! LUKS key slots that overlap only when numbers don't go round are refused.
 #![forbid(unsafe_code)]
 
+pub mod check;
 mod error;
 pub mod info;
 mod name;

@@ -23,7 +23,8 @@ pub fn chain_to_json(chain: &[ImageInfo]) -> String {
     print(chain)
 }
 
-fn print<T: Serialize + ?Sized>(value: &T) -> String {
+/// Prints `value` as QEMU does, without the last line feed.
+pub(crate) fn print<T: Serialize + ?Sized>(value: &T) -> String {
     let mut bytes = Vec::new();
     value
         .serialize(&mut Serializer::with_formatter(&mut bytes, QemuFormatter { depth: 0 }))

@@ -90,6 +90,18 @@ pub struct RawCompressed {
 pub struct RawSubclusters(pub u64);
 
 impl RawSubclusters {
+    /// Subclusters that are in the cluster, the first being bit 0.
+    #[must_use]
+    pub const fn allocated(self) -> u32 {
+        (self.0 & 0xffff_ffff) as u32
+    }
+
+    /// Subclusters that read as zeros, the first being bit 0.
+    #[must_use]
+    pub const fn zeros(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
     /// Whether subcluster `index` (0 to 31) is in the cluster.
     #[must_use]
     pub const fn is_allocated(self, index: u32) -> bool {

@@ -112,6 +112,24 @@ impl Header {
     /// Reads header and extensions from the beginning of `storage`, in the order in which QEMU looks at them,
     /// so that of several faults the same one is told.
     pub(crate) fn read<S: Storage + ?Sized>(storage: &S) -> Result<(Self, Extensions), Error> {
+        Self::read_with(storage, check_tables)
+    }
+
+    /// The same, but for the place of the snapshot table and whether there is a refcount table at all: a check judges
+    /// that by itself.
+    pub(crate) fn read_but_snapshots<S: Storage + ?Sized>(storage: &S) -> Result<(Self, Extensions), Error> {
+        Self::read_with(storage, |raw, cluster_size| {
+            let refcount_table_clusters = raw.refcount_table_clusters.max(1);
+            let judged =
+                RawHeader { nb_snapshots: 0, snapshots_offset: 0, refcount_table_clusters, ..raw.clone() };
+            check_tables(&judged, cluster_size)
+        })
+    }
+
+    fn read_with<S: Storage + ?Sized>(
+        storage: &S,
+        check_tables: fn(&RawHeader, ClusterSize) -> Result<(), HeaderError>,
+    ) -> Result<(Self, Extensions), Error> {
         let area = HeaderArea::read(storage)?;
         let raw = parse(area.head())?;
         let cluster_size =
