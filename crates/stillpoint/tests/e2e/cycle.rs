@@ -102,23 +102,35 @@ pub(crate) fn cut_link(stage: &Stage) -> Result<()> {
 /// A worker that stands still keeps its row `Active`, `failures` 0: only what it has not done tells of it.
 pub(crate) fn starved_worker(stage: &Stage) -> Result<()> {
     let faults = stage.lab.faults();
-    // Long enough for the workers to come up, too short for a restart to help.
-    let limit = Duration::from_secs(45);
+    let options = |text: &str| stage.lab.session_command(&["config", "rsync-options", text]);
+    let before = options_of(&stage.lab.session_command(&["config"])?)?;
+    // So slow that no worker is through before it stands still.
+    options(&format!(" --bwlimit=100 {before}"))?;
+    let limit = Duration::from_secs(60);
     let began = Instant::now();
-    let starved = || {
-        // Each replica set has two bricks, of which one worker or both turn Active: both stand still.
+    let starve = || {
+        let until = Instant::now() + Duration::from_secs(60);
+        // Of the bricks of a replica set, one worker or both are Active: both stand still.
+        while stage.lab.session_states()?.iter().take(2).all(|state| state != "Active") {
+            ensure!(Instant::now() < until, "no worker turned Active: {:?}", stage.lab.session_states()?);
+            std::thread::sleep(Duration::from_millis(50));
+        }
         let stopped = (0..2).map(|brick| Ok(faults.starve_worker(brick)?)).sum::<Result<usize>>()?;
         ensure!(stopped >= 2, "{stopped} processes were stopped");
         Ok(())
     };
-    let ended =
-        paused(stage.run_command_within("45s"), "georep.started", starved, || stage.ensure_guest_writes());
+    let ended = paused(stage.run_command_within("60s"), "georep.started", starve, || {
+        stage.ensure_guest_writes()?;
+        let states = stage.lab.session_states()?;
+        ensure!(states.iter().take(2).any(|state| state == "Active"), "it does not say Active: {states:?}");
+        Ok(())
+    });
     let took = began.elapsed();
     for brick in 0..2 {
         faults.feed_worker(brick)?;
     }
+    options(&format!(" {before}"))?;
     let ended = ended?;
-    eprintln!("starved: exit code {:?} after {took:?}: {}", ended.code, ended.stderr);
     // Stopping replication and committing come on top of the limit.
     ensure!(took < limit + Duration::from_secs(90), "it took {took:?}");
     ensure!(matches!(ended.code, Some(1 | 4)), "a starved worker was not noticed: {ended:#?}");
@@ -133,6 +145,12 @@ pub(crate) fn starved_worker(stage: &Stage) -> Result<()> {
     stage.ensure_no_overlay()?;
     stage.ensure_stopped()?;
     stage.proven_run().map(|_| ())
+}
+
+/// The rsync options in what `config` lists.
+fn options_of(config: &str) -> Result<String> {
+    let line = config.lines().find_map(|line| line.strip_prefix("rsync_options:"));
+    Ok(line.with_context(|| format!("no rsync_options in:\n{config}"))?.trim().to_owned())
 }
 
 pub(crate) fn interrupted(stage: &Stage) -> Result<()> {
