@@ -12,6 +12,8 @@ use tempfile::TempDir;
 /// Runs in the namespaces: private directories, then both daemons, then waits to be ended.
 const SETUP: &str = r#"
 set -e
+# The file systems of labs that are up came along; while they are mounted here those labs could not be taken down.
+awk -v root="$2/" 'index($5, root) == 1 { print $5 }' /proc/self/mountinfo | while read -r place; do umount -l "$place"; done
 cp -a /etc/libvirt/. "$1/etc/" 2>/dev/null || true
 rm -rf "$1/etc/qemu/networks/autostart"
 mount -t tmpfs tmpfs /run
@@ -53,6 +55,7 @@ impl Daemon {
         let holder = Command::new("unshare")
             .args(["--mount", "--net", "bash", "-c", SETUP, "setup"])
             .arg(directory.path())
+            .arg(stillpoint_lab::ROOT)
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
