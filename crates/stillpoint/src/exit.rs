@@ -1,26 +1,44 @@
 //! Exit codes: part of the interface.
 
-/// How the program ends. The reading commands that mirror `qemu-img` use its codes instead: 0 and 1.
+/// How the program ends. The reading commands that mirror `qemu-img` use its codes instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// Done.
-    Done = 0,
+    Done,
     /// Failed, and nothing is left to be cleaned up.
-    Failed = 1,
+    Failed,
     /// The command line was wrong.
-    Usage = 2,
+    Usage,
     /// Done in part.
-    Partial = 3,
+    Partial,
     /// Something is left that `stillpoint recover` has to finish.
-    NeedsRecovery = 4,
+    NeedsRecovery,
     /// Somebody else holds the session's lock.
-    Locked = 5,
+    Locked,
     /// Something is left that takes a person's decision.
-    NeedsOperator = 6,
+    NeedsOperator,
+    /// One of `qemu-img`'s own codes.
+    QemuImg(u8),
+}
+
+impl Exit {
+    /// The code that the program ends with.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Partial => 3,
+            Self::NeedsRecovery => 4,
+            Self::Locked => 5,
+            Self::NeedsOperator => 6,
+            Self::QemuImg(code) => code,
+        }
+    }
 }
 
 impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
+        Self::from(exit.code())
     }
 }

@@ -1,6 +1,6 @@
 //! What goes to stderr.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use anstyle::{AnsiColor, Style};
 use clap::ColorChoice;
@@ -44,6 +44,23 @@ pub(crate) fn start(global: &Global) {
 /// Tells a failure, with its causes.
 pub(crate) fn failed(error: &anyhow::Error) {
     complain(&format!("{error:#}"));
+}
+
+/// Writes one complaint to stderr, and no line feed after it.
+pub(crate) fn complain_without_end(text: &str) {
+    let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
+    anstream::eprint!("{red}stillpoint:{red:#} {text}");
+}
+
+/// Writes lines to stderr as they are.
+pub(crate) fn lines(lines: impl IntoIterator<Item = String>) {
+    let mut out = std::io::BufWriter::new(anstream::stderr().lock());
+    for line in lines {
+        // There is nobody to tell that stderr can't be written.
+        if writeln!(out, "{line}").is_err() {
+            return;
+        }
+    }
 }
 
 /// Writes one complaint to stderr.

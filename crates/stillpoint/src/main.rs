@@ -19,6 +19,9 @@ use clap::error::ErrorKind;
 use cli::{Cli, Command};
 use exit::Exit;
 
+/// Verbs that take qemu-img's options and end with its exit codes.
+const QEMU_IMG_VERBS: [&str; 2] = ["info", "check"];
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -36,8 +39,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints what clap has to say, and tells the exit code: help and version are what was asked for; `info` answers to a
-/// wrong command line as `qemu-img` does.
+/// Prints what clap has to say, and tells the exit code: help and version are what was asked for; verbs of
+/// `qemu-img`'s answer to a wrong command line as it does.
 fn usage(error: &clap::Error) -> ExitCode {
     let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     // There is nobody left to tell where this can't be written.
@@ -47,7 +50,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     } else if std::env::args_os()
         .skip(1)
         .find(|arg| !arg.to_string_lossy().starts_with('-'))
-        .is_some_and(|arg| arg == "info")
+        .is_some_and(|arg| QEMU_IMG_VERBS.iter().any(|verb| arg == *verb))
     {
         Exit::Failed.into()
     } else {
@@ -59,6 +62,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     let global = cli.global;
     match cli.command {
         Command::Info(args) => command::info::run(&args),
+        Command::Check(args) => command::check::run(&args, &global),
         Command::Locate(args) => command::locate::run(&args),
         Command::Export(args) => command::export::run(&args, &global),
         Command::Verify(args) => command::verify::run(&args, &global),

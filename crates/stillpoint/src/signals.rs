@@ -22,7 +22,7 @@ pub(crate) fn cancel_on_signals() -> io::Result<Arc<Cancel>> {
         for _ in signals.forever() {
             if !told.request() {
                 anstream::eprintln!("stillpoint: not waiting any more; 'stillpoint recover' finishes what is left");
-                std::process::exit(Exit::NeedsRecovery as i32);
+                std::process::exit(i32::from(Exit::NeedsRecovery.code()));
             }
             anstream::eprintln!(
                 "stillpoint: ending cleanly, which undoes what was done to the guest; interrupt again not to wait for that"

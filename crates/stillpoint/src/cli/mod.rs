@@ -1,11 +1,13 @@
 //! The command line.
 
+mod check;
 mod read;
 mod run;
 mod volume;
 
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand};
 
+pub(crate) use check::CheckArgs;
 pub(crate) use read::{ExportArgs, InfoArgs, LocateArgs, VerifyArgs};
 pub(crate) use run::{AfterRun, GuardArgs, Quiesce, RecoverArgs, RunArgs};
 pub(crate) use volume::{SiteArgs, VolumeArgs};
@@ -23,7 +25,7 @@ pub(crate) struct Cli {
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed and clean, 2 usage, 3 partial, 4 needs recovery ('stillpoint recover'), 5 locked,
-6 needs an operator. 'info' has qemu-img's: 0 and 1.
+6 needs an operator. 'info' and 'check' have qemu-img's.
 
 Results go to stdout, everything else to stderr. STILLPOINT_LOG takes a filter such as 'debug' or
 'stillpoint_georep=trace'.";
@@ -48,6 +50,8 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Tell what an image is, as 'qemu-img info' does
     Info(InfoArgs),
+    /// Look for damage in an image, as 'qemu-img check' does
+    Check(CheckArgs),
     /// Tell where a byte of a file in a volume lies: shard, bricks, offset
     Locate(LocateArgs),
     /// Copy a file out of a volume, straight from its bricks

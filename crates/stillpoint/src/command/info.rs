@@ -9,7 +9,7 @@ use stillpoint_qcow2::info::{ImageInfo, InfoOptions, chain_to_json, chain_to_tex
 use stillpoint_qcow2::{AnyFile, Chain, ChainOptions, Error, Format, Resolver, Source};
 
 use crate::cli::InfoArgs;
-use crate::command::source;
+use crate::command::source::{self, system_text, with_causes};
 use crate::exit::Exit;
 use crate::logging;
 use crate::output;
@@ -93,20 +93,4 @@ fn gather(
 
 fn directory_of(name: &str) -> PathBuf {
     Path::new(name).parent().map(Path::to_path_buf).unwrap_or_default()
-}
-
-/// An error of the operating system as C's `strerror` words it.
-fn system_text(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
-}
-
-fn with_causes(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        text.push_str(&format!(": {next}"));
-        cause = next.source();
-    }
-    text
 }

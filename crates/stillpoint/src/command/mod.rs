@@ -1,5 +1,6 @@
 //! One module for each command.
 
+pub(crate) mod check;
 pub(crate) mod export;
 pub(crate) mod generate;
 pub(crate) mod guard;

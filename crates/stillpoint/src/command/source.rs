@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use stillpoint_backup::image::VolumeImages;
 use stillpoint_backup::unused_mapping;
+use stillpoint_qcow2::{Error, Source};
 use stillpoint_shard::{FileRef, ShardedFile, Volume};
 
 use crate::cli::VolumeArgs;
@@ -38,4 +40,35 @@ fn reference(path: &str, mounted_at: Option<&Path>) -> Result<FileRef> {
         return Ok(FileRef::Path(PathBuf::from(inside)));
     }
     Ok(reference)
+}
+
+/// An image in a local file or a volume, of which nothing else is opened; or why it can't be opened, in qemu-img's
+/// words where it has some.
+pub(crate) fn image(args: &VolumeArgs, name: &str) -> Result<Result<Source, String>> {
+    Ok(match volume(args)? {
+        Some(volume) => {
+            let images = VolumeImages::new(volume, args.mounted_at.clone(), &[]);
+            images.open(name).map_err(|error| error.to_string())
+        }
+        None => {
+            Source::open(name).map_err(|error| format!("Could not open '{name}': {}", system_text(&error)))
+        }
+    })
+}
+
+/// An error of the operating system as C's `strerror` words it.
+pub(crate) fn system_text(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
+/// An error with all its causes in one line.
+pub(crate) fn with_causes(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        text.push_str(&format!(": {next}"));
+        cause = next.source();
+    }
+    text
 }
