@@ -77,6 +77,7 @@
 pub mod check;
 mod error;
 pub mod info;
+pub mod map;
 mod name;
 pub mod raw;
 pub mod tables;

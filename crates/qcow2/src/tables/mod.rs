@@ -22,7 +22,7 @@ pub use header::{
     BackingName, Compression, Encryption, Header, HeaderError, TableKind, TablePlace, UnknownFeature, Version,
 };
 pub use luks::{LuksError, LuksField, LuksHeader, LuksSlot};
-pub use mapping::{Allocation, Mapping, MappingError, Run};
+pub use mapping::{Allocation, Cursor, Mapping, MappingError, Run};
 pub use offset::{ClusterSize, GuestOffset, HostOffset};
 pub use snapshots::{Snapshot, SnapshotError};
 

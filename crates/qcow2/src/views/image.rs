@@ -81,6 +81,12 @@ impl<S: Storage> Image<S> {
         by_id.or_else(|| self.snapshots.iter().find(|snapshot| snapshot.name.as_bytes() == wanted))
     }
 
+    /// The size in bytes that the guest's disk had when `snapshot` was taken, in whole sectors. An old snapshot
+    /// doesn't tell it; then it is the size of now, as for QEMU.
+    pub fn snapshot_size(&self, snapshot: &Snapshot) -> u64 {
+        snapshot.disk_size.map_or_else(|| self.virtual_size(), |size| size & !511)
+    }
+
     /// Reads the bitmap directory. Empty where there is none, or where it can't be believed
     /// ([`Extensions::stale_bitmaps`]).
     ///

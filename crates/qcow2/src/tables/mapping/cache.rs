@@ -16,7 +16,7 @@ pub(super) struct Cache {
 
 #[derive(Debug, Default)]
 struct Kept {
-    tables: HashMap<u64, Arc<[u64]>>,
+    tables: HashMap<u64, Arc<[u8]>>,
     order: VecDeque<u64>,
 }
 
@@ -31,11 +31,11 @@ impl Cache {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn get(&self, offset: u64) -> Option<Arc<[u64]>> {
+    pub(super) fn get(&self, offset: u64) -> Option<Arc<[u8]>> {
         self.kept().tables.get(&offset).map(Arc::clone)
     }
 
-    pub(super) fn put(&self, offset: u64, table: Arc<[u64]>) {
+    pub(super) fn put(&self, offset: u64, table: Arc<[u8]>) {
         let mut kept = self.kept();
         if kept.tables.insert(offset, table).is_some() {
             // Another thread had read it at the same time.
@@ -58,11 +58,11 @@ mod tests {
     fn the_oldest_table_goes_when_there_is_no_room() {
         let cache = Cache::new(ClusterSize::from_bits(21).expect("21 is allowed"));
         assert_eq!(cache.most, 8);
-        for offset in 0..9 {
-            cache.put(offset, Arc::from([offset]));
-            cache.put(offset, Arc::from([offset]));
+        for offset in 0..9_u8 {
+            cache.put(u64::from(offset), Arc::from([offset]));
+            cache.put(u64::from(offset), Arc::from([offset]));
         }
         assert!(cache.get(0).is_none());
-        assert!((1..9).all(|offset| cache.get(offset).is_some_and(|table| *table == [offset])));
+        assert!((1..9_u8).all(|offset| cache.get(u64::from(offset)).is_some_and(|table| *table == [offset])));
     }
 }

@@ -6,24 +6,28 @@ use stillpoint_storage::Storage;
 
 use super::limits::MAX_L1_BYTES;
 use super::read::read_exact;
-use super::{ClusterSize, GuestOffset, Header, HostOffset, TablePlace, Version};
+use super::{GuestOffset, Header, HostOffset, TablePlace, Version};
 use crate::Error;
-use crate::raw::{Incompatible, RawL1Entry, RawL2Entry, RawSubclusters};
+use crate::raw::{Incompatible, RawL1Entry};
 
 mod cache;
+mod cursor;
 mod error;
+mod walk;
 
 use cache::Cache;
+pub use cursor::Cursor;
 pub use error::MappingError;
-
-/// Subclusters of a cluster, where L2 entries are extended.
-const SUBCLUSTERS: u64 = 32;
+use walk::Rules;
 
 /// What a part of the guest's disk is in one layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Allocation {
     /// Not there: it is what the backing file has, or zeros where there is none.
-    Unallocated,
+    Unallocated {
+        /// The place that is kept for it, if one is: subclusters have one in a cluster of which others are there.
+        host: Option<HostOffset>,
+    },
     /// Zeros.
     Zero {
         /// The place that is kept for it, if one is.
@@ -63,10 +67,7 @@ pub struct Mapping {
     l1: Vec<u64>,
     cache: Cache,
     size: u64,
-    cluster_size: ClusterSize,
-    extended: bool,
-    zero_clusters: bool,
-    data_file: bool,
+    rules: Rules,
 }
 
 impl Mapping {
@@ -80,16 +81,19 @@ impl Mapping {
         place: TablePlace,
         size: u64,
     ) -> Result<Self, Error> {
-        let cluster_size = header.cluster_size();
         let incompatible = header.incompatible();
-        let extended = incompatible.contains(Incompatible::EXTENDED_L2);
-        let covered = cluster_size.bytes() * (cluster_size.bytes() / if extended { 16 } else { 8 });
-        let needed = size.div_ceil(covered);
+        let rules = Rules {
+            cluster_size: header.cluster_size(),
+            extended: incompatible.contains(Incompatible::EXTENDED_L2),
+            zero_clusters: header.version() == Version::V3,
+            data_file: incompatible.contains(Incompatible::DATA_FILE),
+        };
+        let needed = size.div_ceil(rules.covered());
         let TablePlace { offset, entries } = place;
         if u64::from(entries) < needed || needed * 8 > MAX_L1_BYTES {
             return Err(MappingError::L1Size { entries, needed }.into());
         }
-        if !cluster_size.is_aligned(offset.0) {
+        if !rules.cluster_size.is_aligned(offset.0) {
             return Err(MappingError::L1Offset(offset).into());
         }
         // At most 32 MiB, by the test above.
@@ -97,15 +101,11 @@ impl Mapping {
         if offset.0.checked_add(bytes).is_none_or(|end| end > storage.len()) {
             return Err(MappingError::L1PastTheEnd { offset, entries }.into());
         }
-        Ok(Self {
-            l1: read_words(storage, offset.0, bytes, "the L1 table")?,
-            cache: Cache::new(cluster_size),
-            size,
-            cluster_size,
-            extended,
-            zero_clusters: header.version() == Version::V3,
-            data_file: incompatible.contains(Incompatible::DATA_FILE),
-        })
+        let mut table = vec![0; usize::try_from(bytes).unwrap_or(usize::MAX)];
+        read_exact(storage, offset.0, &mut table, "the L1 table")?;
+        let (words, _) = table.as_chunks::<8>();
+        let l1 = words.iter().map(|word| u64::from_be_bytes(*word)).collect();
+        Ok(Self { l1, cache: Cache::new(rules.cluster_size), size, rules })
     }
 
     /// The size of the disk, in bytes.
@@ -116,160 +116,95 @@ impl Mapping {
 
     /// The run that begins at `at`, up to where it changes, and not longer than `max` bytes (at least 1).
     ///
+    /// Threads can share it, and the L2 tables read last are kept. Who goes through the disk in order is faster
+    /// with a [`Cursor`].
+    ///
     /// # Errors
     /// When `at` is past the end of the disk, or a table or an entry of it breaks a rule or can't be read.
     pub fn run_at<S: Storage + ?Sized>(&self, storage: &S, at: GuestOffset, max: u64) -> Result<Run, Error> {
-        let max = max
-            .max(1)
-            .min(self.size.checked_sub(at.0).filter(|&left| left > 0).ok_or(MappingError::NoSuchPlace(at))?);
-        let covered = self.covered();
-        let index = at.0 / covered;
-        let entry = self.l1_entry(index, at)?;
-        if entry.offset() == 0 {
-            return Ok(self.no_table(at, index, max));
+        match self.place(at, max)? {
+            Place::NoTable(run) => Ok(run),
+            Place::Table { offset, first, max } => {
+                let table = self.l2_table(storage, first, offset)?;
+                Ok(self.rules.walk(&table, first, at, max)?)
+            }
         }
-        let first = GuestOffset(index * covered);
-        let table = self.l2_table(storage, first, entry)?;
-        self.walk(&table, first, at, max)
     }
 
-    /// Bytes of the disk that one L2 table is for: at most 2^39.
-    const fn covered(&self) -> u64 {
-        let cluster = self.cluster_size.bytes();
-        cluster * (cluster / if self.extended { 16 } else { 8 })
-    }
-
-    fn l1_entry(&self, index: u64, at: GuestOffset) -> Result<RawL1Entry, MappingError> {
+    /// What stands in the L1 table for `at`.
+    fn place(&self, at: GuestOffset, max: u64) -> Result<Place, MappingError> {
+        let left =
+            self.size.checked_sub(at.0).filter(|&left| left > 0).ok_or(MappingError::NoSuchPlace(at))?;
+        let max = max.max(1).min(left);
+        let covered = self.rules.covered();
+        let index = at.0 / covered;
         let entry = usize::try_from(index).ok().and_then(|index| self.l1.get(index));
-        entry.map(|&entry| RawL1Entry(entry)).ok_or(MappingError::NoSuchPlace(at))
+        let offset = RawL1Entry(*entry.ok_or(MappingError::NoSuchPlace(at))?).offset();
+        if offset == 0 {
+            return Ok(Place::NoTable(self.no_table(at, index, max)));
+        }
+        Ok(Place::Table { offset, first: GuestOffset(index * covered), max })
     }
 
     /// The run of tables that aren't there, from the one of `index` on.
     fn no_table(&self, at: GuestOffset, index: u64, max: u64) -> Run {
-        let covered = self.covered();
+        let covered = self.rules.covered();
         let tables = self.l1.iter().skip(usize::try_from(index).unwrap_or(usize::MAX));
         let absent = tables.take_while(|&&entry| RawL1Entry(entry).offset() == 0);
         // No more than what `max` asks for.
         let wanted = usize::try_from(max / covered).unwrap_or(usize::MAX).saturating_add(2);
         let absent = absent.take(wanted).count() as u64;
         let end = (index + absent).saturating_mul(covered);
-        Run { guest: at, len: max.min(end.saturating_sub(at.0)), allocation: Allocation::Unallocated }
+        let allocation = Allocation::Unallocated { host: None };
+        Run { guest: at, len: max.min(end.saturating_sub(at.0)), allocation }
     }
 
-    /// The L2 table that `entry` points to, from the cache or the file.
+    /// The L2 table at `offset`, from the cache or the file.
     fn l2_table<S: Storage + ?Sized>(
         &self,
         storage: &S,
-        guest: GuestOffset,
-        entry: RawL1Entry,
-    ) -> Result<Arc<[u64]>, Error> {
-        let offset = entry.offset();
+        first: GuestOffset,
+        offset: u64,
+    ) -> Result<Arc<[u8]>, Error> {
         if let Some(table) = self.cache.get(offset) {
             return Ok(table);
         }
-        let len = self.cluster_size.bytes();
-        // Offsets have 56 bits: no sum overflows.
-        if !self.cluster_size.is_aligned(offset) || offset + len > storage.len() {
-            return Err(MappingError::L2Offset { guest, offset: HostOffset(offset) }.into());
-        }
-        let table: Arc<[u64]> = read_words(storage, offset, len, "an L2 table")?.into();
+        let mut table = Vec::new();
+        self.read_l2(storage, first, offset, &mut table)?;
+        let table: Arc<[u8]> = table.into();
         self.cache.put(offset, Arc::clone(&table));
         Ok(table)
     }
 
-    /// The run that begins at `at`, within the table for `first` and on.
-    fn walk(&self, table: &[u64], first: GuestOffset, at: GuestOffset, max: u64) -> Result<Run, Error> {
-        let unit =
-            if self.extended { self.cluster_size.bytes() / SUBCLUSTERS } else { self.cluster_size.bytes() };
-        let wanted_end = (at.0 + max).min(first.0 + self.covered());
-        let allocation = self.classify(table, first, at)?;
-        let mut end = (at.0 / unit + 1) * unit;
-        if let Allocation::Compressed { .. } = allocation {
-            end = (at.0 / self.cluster_size.bytes() + 1) * self.cluster_size.bytes();
-        } else {
-            while end < wanted_end {
-                // A fault further on is told when that place itself is asked for.
-                match self.classify(table, first, GuestOffset(end)) {
-                    Ok(next) if follows(allocation, end - at.0, next) => end += unit,
-                    _ => break,
-                }
-            }
-        }
-        Ok(Run { guest: at, len: end.min(wanted_end) - at.0, allocation })
-    }
-
-    /// What the disk is at `at`.
-    fn classify(
+    /// Reads the L2 table for `first` from `offset` into `table`, which becomes one cluster long.
+    fn read_l2<S: Storage + ?Sized>(
         &self,
-        table: &[u64],
+        storage: &S,
         first: GuestOffset,
-        at: GuestOffset,
-    ) -> Result<Allocation, MappingError> {
-        let cluster = self.cluster_size.bytes();
-        let guest = GuestOffset(at.0 / cluster * cluster);
-        let inside = at.0 - guest.0;
-        let index = usize::try_from((at.0 - first.0) / cluster).unwrap_or(usize::MAX);
-        let word = |index: usize| table.get(index).copied().ok_or(MappingError::NoSuchPlace(at));
-        let entry = RawL2Entry(word(if self.extended { index * 2 } else { index })?);
-        if entry.is_compressed() {
-            if self.data_file {
-                return Err(MappingError::CompressedInDataFile(guest));
-            }
-            let place = entry.compressed(self.cluster_size.bits());
-            return Ok(Allocation::Compressed { host: HostOffset(place.offset), len: place.len });
+        offset: u64,
+        table: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        let len = self.rules.cluster_size.bytes();
+        // Offsets have 56 bits: no sum overflows.
+        if !self.rules.cluster_size.is_aligned(offset) || offset + len > storage.len() {
+            return Err(MappingError::L2Offset { guest: first, offset: HostOffset(offset) }.into());
         }
-        let offset = entry.offset();
-        if !self.cluster_size.is_aligned(offset) {
-            return Err(MappingError::ClusterOffset { guest, offset: HostOffset(offset) });
-        }
-        // In an external data file, 0 is a place like any other.
-        let host =
-            (offset != 0 || (self.data_file && entry.is_copied())).then(|| HostOffset(offset + inside));
-        if self.extended {
-            let bits = RawSubclusters(word(index * 2 + 1)?);
-            return subcluster(bits, inside / (cluster / SUBCLUSTERS), host)
-                .ok_or(MappingError::Subclusters { guest, bits: bits.0 });
-        }
-        match (entry.is_zero(), host) {
-            (true, _) if !self.zero_clusters => Err(MappingError::ZeroInV2(guest)),
-            (true, host) => Ok(Allocation::Zero { host }),
-            (false, Some(host)) => Ok(Allocation::Data { host }),
-            (false, None) => Ok(Allocation::Unallocated),
-        }
+        table.resize(usize::try_from(len).unwrap_or(usize::MAX), 0);
+        read_exact(storage, offset, table, "an L2 table")
     }
 }
 
-/// What subcluster `index` is; `None` when its bits contradict each other.
-fn subcluster(bits: RawSubclusters, index: u64, host: Option<HostOffset>) -> Option<Allocation> {
-    let index = u32::try_from(index).ok()?;
-    match (bits.is_allocated(index), bits.is_zero(index), host) {
-        (true, true, _) | (true, false, None) => None,
-        (false, true, host) => Some(Allocation::Zero { host }),
-        (true, false, Some(host)) => Some(Allocation::Data { host }),
-        (false, false, _) => Some(Allocation::Unallocated),
-    }
-}
-
-/// Whether `next` goes on what begins as `first` and is `len` bytes long so far.
-fn follows(first: Allocation, len: u64, next: Allocation) -> bool {
-    match (first, next) {
-        (Allocation::Unallocated, Allocation::Unallocated)
-        | (Allocation::Zero { host: None }, Allocation::Zero { host: None }) => true,
-        (Allocation::Zero { host: Some(a) }, Allocation::Zero { host: Some(b) })
-        | (Allocation::Data { host: a }, Allocation::Data { host: b }) => a.0 + len == b.0,
-        _ => false,
-    }
-}
-
-/// `len` bytes from `offset` on as numbers of 64 bits. The caller has bounded `len`.
-fn read_words<S: Storage + ?Sized>(
-    storage: &S,
-    offset: u64,
-    len: u64,
-    what: &'static str,
-) -> Result<Vec<u64>, Error> {
-    let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
-    read_exact(storage, offset, &mut bytes, what)?;
-    let (words, _) = bytes.as_chunks::<8>();
-    Ok(words.iter().map(|word| u64::from_be_bytes(*word)).collect())
+/// What the L1 table has for a place.
+enum Place {
+    /// No L2 table, up to the end of the run.
+    NoTable(Run),
+    /// An L2 table.
+    Table {
+        /// Where it begins in the file.
+        offset: u64,
+        /// The first place that it is for.
+        first: GuestOffset,
+        /// How much was asked for, within the disk.
+        max: u64,
+    },
 }

@@ -97,6 +97,8 @@ impl Matrix {
                 fs::remove_dir_all(directory)?;
                 fs::create_dir_all(directory)?;
                 make(directory, &images);
+                // What a file has allocated must not change any more: QEMU looks at it, and so do we.
+                rustix::fs::syncfs(File::open(directory)?)?;
                 lock.seek(SeekFrom::Start(0))?;
                 lock.write_all(recipes.as_bytes())?;
             }

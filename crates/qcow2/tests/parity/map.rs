@@ -1,0 +1,168 @@
+//! `map` of every image: the same JSON and the same text.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use stillpoint_qcow2::map::{GuestMap, MapExtent, MapOptions, json, text};
+use stillpoint_qcow2::{AnyFile, Chain, ChainOptions, Source};
+use stillpoint_testkit::image::matrix::{Encryption, MatrixImage};
+
+use super::{chain, matrix, qemu_img, qemu_img_says};
+
+fn map(chain: &Chain, image: &MatrixImage) -> GuestMap {
+    let map = GuestMap::open(chain, &AnyFile, &MapOptions::default());
+    map.unwrap_or_else(|error| panic!("{error:?}\n{}", image.script()))
+}
+
+#[test]
+fn every_image_maps_to_the_same_json() {
+    let Some(matrix) = matrix() else { return };
+    for image in matrix.images() {
+        let theirs = qemu_img_says(matrix, &["map", "-U", "--output=json"], image);
+        let chain = chain(matrix, image);
+        let ours = json::to_string(map(&chain, image).extents(), 0).expect("it is sound");
+        assert_eq!(ours, theirs, "{}", image.script());
+        let read: Vec<MapExtent> = serde_json::from_str(&theirs).expect("their JSON reads into the model");
+        let again = json::to_string(read.into_iter().map(Ok), 0).expect("nothing fails");
+        assert_eq!(again, theirs, "and comes out again as it was");
+    }
+}
+
+#[test]
+fn every_range_of_an_image_maps_to_the_same_json() {
+    let Some(matrix) = matrix() else { return };
+    for (number, image) in matrix.images().iter().enumerate().step_by(3) {
+        let chain = chain(matrix, image);
+        let map = map(&chain, image);
+        let start = map.size() / 7 + (number as u64 % 5) * 100;
+        let length = map.size() / 3 + (number as u64 % 3) * 77;
+        let (from, most) = (start.to_string(), length.to_string());
+        let arguments =
+            ["map", "-U", "--output=json", "--start-offset", from.as_str(), "--max-length", most.as_str()];
+        let theirs = qemu_img_says(matrix, &arguments, image);
+        let ours = json::to_string(map.extents_in(start, length), start).expect("it is sound");
+        assert_eq!(ours, theirs, "{start} {length}\n{}", image.script());
+    }
+}
+
+#[test]
+fn every_image_maps_to_the_same_text_or_is_refused_at_the_same_place() {
+    let Some(matrix) = matrix() else { return };
+    for image in matrix.images() {
+        let theirs = qemu_img(matrix, &["map", "-U"], image);
+        let chain = chain(matrix, image);
+        let map = map(&chain, image);
+        let mut ours = Vec::new();
+        let complete = text::write(&map, map.extents(), &mut ours).expect("memory");
+        // The names of files are as each program was told the image's.
+        let directory = format!("{}/", matrix.directory().display());
+        let ours = String::from_utf8(ours).expect("text").replace(&directory, "");
+        assert_eq!(ours, String::from_utf8_lossy(&theirs.stdout), "{}", image.script());
+        assert_eq!(complete.is_ok(), theirs.status.success(), "{}", image.script());
+        if let Err(error) = complete {
+            assert_eq!(format!("qemu-img: {error}\n"), String::from_utf8_lossy(&theirs.stderr));
+        }
+    }
+}
+
+/// QEMU maps no snapshot. But it makes one the active disk, and maps that.
+#[test]
+fn every_snapshot_maps_as_it_does_when_it_is_the_active_disk() {
+    let Some(matrix) = matrix() else { return };
+    let options = MapOptions::default().host_holes(false).one_layer(true);
+    for image in matrix.images().iter().filter(|image| image.features.encryption == Encryption::None) {
+        for name in &image.snapshots {
+            let directory = tempfile::tempdir().expect("a directory");
+            let copy = directory.path().join("copy.qcow2");
+            fs::copy(matrix.path(image), &copy).expect("it can be copied");
+            let ours = {
+                let chain = chain(matrix, image);
+                let first = chain.layers()[0].image().expect("an image");
+                let snapshot = first.snapshot(name).expect("it is there");
+                let map = GuestMap::open_snapshot(&chain, snapshot, &AnyFile, &options).expect("it is sound");
+                json::to_string(map.extents(), 0).expect("it is sound")
+            };
+            // Only the tables matter; the backing file isn't beside the copy.
+            let mut rebase = Command::new("qemu-img");
+            rebase.args(["rebase", "-u", "-f", "qcow2", "-b", ""]).arg(&copy);
+            for bitmap in &image.bitmaps {
+                let mut remove = Command::new("qemu-img");
+                remove.args(["bitmap", "--remove", "-f", "qcow2"]).arg(&copy).arg(bitmap);
+                assert!(remove.status().expect("it can be run").success(), "{remove:?}");
+            }
+            let mut apply = Command::new("qemu-img");
+            apply.args(["snapshot", "-a", name]).arg(&copy);
+            for command in [&mut rebase, &mut apply] {
+                assert!(command.status().expect("it can be run").success(), "{command:?}");
+            }
+            let mut map = Command::new("qemu-img");
+            map.args(["map", "-U", "--output=json", "-f", "qcow2"]).arg(&copy);
+            let theirs = map.output().expect("it can be run").stdout;
+            let theirs: Vec<MapExtent> = serde_json::from_slice(&theirs).expect("JSON");
+            // Their map of the copy takes what nothing has for zeros, and may see holes of the host's file.
+            let ours: Vec<MapExtent> = serde_json::from_str(&ours).expect("JSON");
+            assert_eq!(places(&ours), places(&theirs), "{name}\n{}", image.script());
+        }
+    }
+}
+
+/// What is where: extents without what the host's file or a backing file says, merged again.
+fn places(extents: &[MapExtent]) -> Vec<(u64, u64, bool, bool, bool, Option<u64>)> {
+    let mut places: Vec<(u64, u64, bool, bool, bool, Option<u64>)> = Vec::new();
+    for extent in extents {
+        let next =
+            (extent.start, extent.length, extent.present, extent.data, extent.compressed, extent.offset);
+        if let Some(last) = places.last_mut()
+            && (last.2, last.3, last.4) == (next.2, next.3, next.4)
+            && last.5.map(|offset| offset + last.1) == next.5
+        {
+            last.1 += next.1;
+            continue;
+        }
+        places.push(next);
+    }
+    places
+}
+
+#[test]
+fn a_disk_that_qemu_has_open_and_writes_to_maps_the_same() {
+    use std::io::{BufRead, BufReader, Write};
+    let Some(_) = matrix() else { return };
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("open.qcow2");
+    let mut create = Command::new("qemu-img");
+    create
+        .args(["create", "-q", "-f", "qcow2", "-o", "cluster_size=4k,lazy_refcounts=on"])
+        .arg(&path)
+        .arg("8M");
+    assert!(create.status().expect("it can be run").success());
+    let mut qemu_io = Command::new("qemu-io");
+    // Written through, the tables are in the file when a command is done.
+    qemu_io.args(["-t", "writethrough", "-f", "qcow2"]).arg(&path);
+    qemu_io.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = qemu_io.spawn().expect("it was found and can be run");
+    let mut input = child.stdin.take().expect("it was asked for");
+    let mut output = BufReader::new(child.stdout.take().expect("it was asked for"));
+    // One at a time: it waits for more even where it has read two.
+    let mut command = |text: String| {
+        writeln!(input, "{text}").expect("it reads");
+        let mut line = String::new();
+        while !line.contains("wrote") {
+            line.clear();
+            assert!(output.read_line(&mut line).expect("it writes") > 0, "qemu-io ended too soon");
+        }
+    };
+    for round in 0..4_u64 {
+        command(format!("write -P 7 {} 20k", round * 1_000_448));
+        command(format!("write -z {} 8k", round * 500_224));
+        let mut map = Command::new("qemu-img");
+        map.args(["map", "-U", "--output=json", "-f", "qcow2"]).arg(&path);
+        let theirs = String::from_utf8(map.output().expect("it can be run").stdout).expect("text");
+        let source = Source::open(&path).expect("it is there");
+        let chain = Chain::open(source, None, &AnyFile, &ChainOptions::default()).expect("it is sound");
+        let ours = GuestMap::open(&chain, &AnyFile, &MapOptions::default()).expect("it is sound");
+        assert_eq!(json::to_string(ours.extents(), 0).expect("it is sound"), theirs, "round {round}");
+    }
+    drop(input);
+    assert!(child.wait().expect("it ends").success());
+}
