@@ -78,6 +78,10 @@ impl Storage for FileStorage {
         self.allocated
     }
 
+    fn as_file(&self) -> Option<&File> {
+        Some(&self.file)
+    }
+
     fn next_extent(&self, offset: u64) -> io::Result<Extent> {
         if offset >= self.len {
             return Err(past_the_end(offset, self.len));

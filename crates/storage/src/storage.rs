@@ -1,5 +1,6 @@
 //! The trait.
 
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
@@ -58,6 +59,12 @@ pub trait Storage: Send + Sync {
         None
     }
 
+    /// The open file, where the bytes are those of one file of this system, each at its own offset: the kernel can
+    /// then copy them, or have two files share them, without their going through this process.
+    fn as_file(&self) -> Option<&File> {
+        None
+    }
+
     /// The extent that begins at `offset`, to where its kind changes or earlier. `offset` is below
     /// [`len`](Self::len).
     ///
@@ -88,6 +95,9 @@ macro_rules! forward {
             }
             fn allocated(&self) -> Option<u64> {
                 (**self).allocated()
+            }
+            fn as_file(&self) -> Option<&File> {
+                (**self).as_file()
             }
             fn next_extent(&self, offset: u64) -> io::Result<Extent> {
                 (**self).next_extent(offset)
