@@ -45,9 +45,14 @@ pub enum Error {
     /// A compressed cluster can't be decompressed.
     #[error(transparent)]
     Decompress(#[from] DecompressError),
-    /// Guest data is encrypted. What is stored is not returned in its place.
-    #[error("the guest's data is encrypted with {0}, and is not decrypted here")]
+    /// Guest data is encrypted, and there is no key for it, or it is of QEMU's legacy method, which is never
+    /// decrypted here. What is stored is not returned in its place.
+    #[error("{}", encrypted(*.0))]
     Encrypted(Encryption),
+    /// No key opens an encrypted image.
+    #[cfg(feature = "luks")]
+    #[error(transparent)]
+    Key(#[from] crate::luks::KeyError),
     /// The image has its guest data in another file, but doesn't name it.
     #[error("the image has its guest data in an external data file, but names none")]
     NoDataFile,
@@ -87,7 +92,23 @@ impl Error {
             Self::Snapshot(error) => error.qemu_text(),
             Self::Bitmap(error) => error.qemu_text(),
             Self::Luks(error) => Some(error.qemu_text()),
+            Self::Encrypted(Encryption::Luks) => {
+                Some("Parameter 'encrypt.key-secret' is required for cipher".into())
+            }
+            #[cfg(feature = "luks")]
+            Self::Key(error) => error.qemu_text(),
             _ => None,
         }
+    }
+}
+
+fn encrypted(encryption: Encryption) -> String {
+    let what = format!("the guest's data is encrypted with {encryption}");
+    match encryption {
+        Encryption::None => "the guest's data is not encrypted: there is nothing to unlock".into(),
+        Encryption::Luks => format!("{what}; give its passphrase"),
+        Encryption::Aes => format!(
+            "{what}, QEMU's legacy method, which is not safe and is not read here; convert the image with qemu-img"
+        ),
     }
 }

@@ -78,6 +78,8 @@ pub mod check;
 mod error;
 pub mod info;
 pub mod map;
+#[cfg(feature = "luks")]
+pub mod luks;
 mod name;
 pub mod raw;
 pub mod tables;

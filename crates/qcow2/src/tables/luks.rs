@@ -71,6 +71,7 @@ pub struct LuksHeader {
     pub master_key_iterations: u32,
     /// The eight key slots.
     pub slots: [LuksSlot; 8],
+    raw: Box<RawLuksHeader>,
 }
 
 /// A key slot.
@@ -153,7 +154,14 @@ impl LuksHeader {
                 key_offset: u64::from(slot.key_material_offset) * LUKS_SECTOR,
                 stripes: slot.stripes,
             }),
+            raw: Box::new(raw),
         })
+    }
+
+    /// The header as stored: salts, and the master key's digest.
+    #[must_use]
+    pub const fn raw(&self) -> &RawLuksHeader {
+        &self.raw
     }
 }
 

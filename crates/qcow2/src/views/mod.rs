@@ -11,6 +11,8 @@ mod vm_state;
 
 pub(crate) use chain::whole_sectors;
 pub use chain::{Chain, ChainError, ChainOptions, Content, Layer};
+#[cfg(feature = "luks")]
+pub(crate) use decrypt::SECTOR;
 pub use decrypt::{SectorCipher, Unlock};
 pub use disk::{Disk, DiskOptions};
 pub use format::{Format, detect};
