@@ -75,20 +75,24 @@
 #![forbid(unsafe_code)]
 
 pub mod check;
+pub mod compare;
 mod error;
+pub mod extract;
 pub mod info;
 pub mod map;
 #[cfg(feature = "luks")]
 pub mod luks;
 mod name;
+mod parallel;
 pub mod raw;
 pub mod tables;
 mod views;
+mod windows;
 
 pub use error::Error;
 pub use name::Name;
 pub use views::{
     AnyFile, Below, Chain, ChainError, ChainOptions, Content, DenyAll, Disk, DiskOptions, FileId, Format,
-    Image, Layer, Reference, ReferenceError, ReferenceKind, Resolver, SameDirectory, SectorCipher, Source,
-    Target, Unlock, VmState, detect,
+    GuestView, Image, Layer, Reference, ReferenceError, ReferenceKind, Resolver, SameDirectory, SectorCipher,
+    Source, Target, Unlock, VmState, detect,
 };

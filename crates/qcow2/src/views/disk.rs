@@ -131,6 +131,38 @@ impl Disk {
         Ok(Self { layers: vec![DiskLayer::Qcow2(Box::new(layer))], size })
     }
 
+    /// What holds the clusters of the layer `depth` that are not compressed, if they are stored as they are.
+    pub(super) fn plain_data(&self, depth: usize) -> Option<&Arc<dyn Storage>> {
+        match self.layers.get(depth)? {
+            DiskLayer::Raw(storage) => Some(storage),
+            DiskLayer::Qcow2(layer) => layer.cipher.is_none().then_some(&layer.data),
+        }
+    }
+
+    /// What holds the clusters of the layer `depth` that are not compressed, in whatever form.
+    pub(super) fn data(&self, depth: usize) -> Option<&Arc<dyn Storage>> {
+        match self.layers.get(depth)? {
+            DiskLayer::Raw(storage) => Some(storage),
+            DiskLayer::Qcow2(layer) => Some(&layer.data),
+        }
+    }
+
+    /// What the layer `depth` is at `at`, for at most `max` bytes. `None` where it is raw or not there.
+    pub(super) fn run_of(&self, depth: usize, at: u64, max: u64) -> Option<Result<Run, Error>> {
+        match self.layers.get(depth)? {
+            DiskLayer::Raw(_) => None,
+            DiskLayer::Qcow2(layer) => Some(layer.mapping.run_at(&layer.tables, GuestOffset(at), max)),
+        }
+    }
+
+    /// Where ends what QEMU tells about `at` at once in the layer `depth`; `None` where it tells all at once.
+    pub(crate) fn status_ends(&self, depth: usize, at: u64) -> Option<u64> {
+        match self.layers.get(depth)? {
+            DiskLayer::Raw(_) => None,
+            DiskLayer::Qcow2(layer) => Some(layer.mapping.status_ends(at)),
+        }
+    }
+
     /// The layer that has the bytes from `at` on, if one has, with what they are there, and how many they are,
     /// at most `max`.
     fn find(&self, at: u64, max: u64) -> Result<Found<'_>, Error> {

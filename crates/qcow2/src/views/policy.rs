@@ -57,9 +57,14 @@ impl Source {
     }
 
     fn from_storage(storage: FileStorage, name: Name) -> io::Result<Self> {
-        let meta = storage.file().metadata()?;
-        let id = FileId::Inode { dev: meta.dev(), ino: meta.ino() };
+        let id = Self::file_id(storage.file())?;
         Ok(Self { storage: Arc::new(storage), name, id: Some(id) })
+    }
+
+    /// What tells an open local file from others.
+    pub(super) fn file_id(file: &File) -> io::Result<FileId> {
+        let meta = file.metadata()?;
+        Ok(FileId::Inode { dev: meta.dev(), ino: meta.ino() })
     }
 }
 

@@ -3,7 +3,9 @@
 
 mod cases;
 mod chains;
+mod compare;
 mod differential;
+mod extract;
 mod guest_data;
 mod limits;
 mod mutation;

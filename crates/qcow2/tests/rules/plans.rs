@@ -42,7 +42,7 @@ fn read_all(disk: &Disk) -> Vec<u8> {
 }
 
 /// Where the two differ first.
-fn difference(a: &[u8], b: &[u8]) -> Option<usize> {
+pub(crate) fn difference(a: &[u8], b: &[u8]) -> Option<usize> {
     let first = a.iter().zip(b).position(|(a, b)| a != b);
     first.or((a.len() != b.len()).then_some(a.len().min(b.len())))
 }
@@ -91,7 +91,7 @@ proptest! {
 }
 
 /// Bytes by a fixed sequence of numbers.
-fn noise(seed: u64, len: usize) -> Vec<u8> {
+pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
         state ^= state << 13;

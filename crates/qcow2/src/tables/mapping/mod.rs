@@ -13,6 +13,7 @@ use crate::raw::{Incompatible, RawL1Entry};
 mod cache;
 mod cursor;
 mod error;
+mod slice;
 mod walk;
 
 use cache::Cache;

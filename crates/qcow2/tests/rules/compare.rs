@@ -1,0 +1,52 @@
+//! Disks are told apart exactly where their bytes differ.
+
+use proptest::prelude::*;
+use stillpoint_qcow2::compare::{CompareOptions, Difference, differences};
+use stillpoint_qcow2::{DiskOptions, GuestView};
+use stillpoint_testkit::image::plan::Plan;
+
+use crate::plans::{Files, plans};
+
+fn views(files: &Files) -> Vec<(GuestView, Vec<u8>)> {
+    let chain = files.chain();
+    let open = |snapshot| {
+        GuestView::open(&chain, snapshot, files, &DiskOptions::default()).expect("it keeps the rules")
+    };
+    let image = chain.layers()[0].image().expect("it is one");
+    let snapshots = image.snapshots().iter().zip(&files.0.snapshots);
+    let snapshots = snapshots.map(|(found, made)| (open(Some(found)), made.disk.clone()));
+    std::iter::once((open(None), files.0.disk.clone())).chain(snapshots).collect()
+}
+
+/// The differences as they are defined, found byte by byte.
+fn by_bytes(a: &[u8], b: &[u8]) -> Vec<Difference> {
+    let mut found: Vec<Difference> = Vec::new();
+    let at = |bytes: &[u8], i: usize| bytes.get(i).copied().unwrap_or(0);
+    for i in (0..a.len().max(b.len())).filter(|&i| at(a, i) != at(b, i)) {
+        let i = i as u64;
+        match found.last_mut() {
+            // No whole sector of 512 bytes in between is the same.
+            Some(last) if i / 512 <= (last.end() - 1) / 512 + 1 => last.length = i + 1 - last.start,
+            _ => found.push(Difference { start: i, length: 1 }),
+        }
+    }
+    found
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn differences_are_where_the_bytes_differ(bytes in plans(), other in plans(), threads in 1_usize..4) {
+        let (files, other) = (Files(Plan::of(&bytes).make()), Files(Plan::of(&other).make()));
+        let (ours, theirs) = (views(&files), views(&other));
+        let options = CompareOptions::default().threads(threads);
+        // All disks of an image with its active one, and the active ones of both.
+        let pairs = ours.iter().map(|view| (view, &ours[0])).chain([(&ours[0], &theirs[0])]);
+        for ((a, a_bytes), (b, b_bytes)) in pairs {
+            let found: Result<Vec<_>, _> = differences(a, b, &options).collect();
+            let found = found.expect("all can be read");
+            prop_assert_eq!(found, by_bytes(a_bytes, b_bytes));
+        }
+    }
+}
