@@ -79,9 +79,9 @@ pub mod compare;
 mod error;
 pub mod extract;
 pub mod info;
-pub mod map;
 #[cfg(feature = "luks")]
 pub mod luks;
+pub mod map;
 mod name;
 mod parallel;
 pub mod raw;
