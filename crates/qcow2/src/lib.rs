@@ -82,6 +82,7 @@ pub mod info;
 #[cfg(feature = "luks")]
 pub mod luks;
 pub mod map;
+pub mod measure;
 mod name;
 mod parallel;
 pub mod raw;

@@ -4,6 +4,7 @@
 
 mod check;
 mod map;
+mod measure;
 
 use std::process::{Command, Output, Stdio};
 

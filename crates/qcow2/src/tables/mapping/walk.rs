@@ -69,7 +69,7 @@ impl Rules {
         let start = usize::try_from(index * self.entry_len()).unwrap_or(usize::MAX);
         let rest = table.get(start..).unwrap_or_default();
         let (blocks, tail) = rest.as_chunks::<128>();
-        let blocks = blocks.iter().take_while(|block| is_zero(*block)).count();
+        let blocks = blocks.iter().take_while(|block| is_zero(block)).count();
         let after = rest.get(blocks * 128..).unwrap_or(tail);
         let words = after.as_chunks::<8>().0.iter().take_while(|word| **word == [0; 8]).count();
         (blocks as u64 * 128 + words as u64 * 8) / self.entry_len()
