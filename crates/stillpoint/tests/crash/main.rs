@@ -4,8 +4,8 @@
 mod lab;
 
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::ExitCode;
-use std::time::Duration;
+use std::process::{ExitCode, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -14,6 +14,7 @@ use crate::lab::{Stage, Test, run_in_lab};
 const TESTS: &[Test] = &[
     ("a_guest_frozen_at_the_crash_is_thawed_within_5_s", frozen),
     ("recover_undoes_a_crash_after_every_journalled_step", every_step),
+    ("recover_undoes_a_crash_at_any_moment", any_moment),
     ("the_guests_own_checksums_are_right_after_all_of_it", guest_checks_itself),
 ];
 
@@ -64,7 +65,7 @@ fn every_step(stage: &Stage) -> Result<()> {
     // The last record says that nothing is left to do.
     for (place, name) in names.iter().enumerate().take(last - 1) {
         let step = (place + 1).to_string();
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         let outcome = die_after(stage, &step)
             .and_then(|()| {
                 stage.ensure_guest_writes_within(Duration::from_secs(15)).context("before recovery")
@@ -86,6 +87,36 @@ fn every_step(stage: &Stage) -> Result<()> {
     eprintln!("matrix crash-real: tried {}, passed {passed}", passed + failed.len());
     ensure!(failed.is_empty(), "{}", failed.join("\n"));
     // And a run after all of them is proven.
+    stage.proven_run().map(|_| ())
+}
+
+/// Between the journal's records too: with `STILLPOINT_FULL`, many moments drawn over the length of a run; else a few.
+fn any_moment(stage: &Stage) -> Result<()> {
+    let rounds: u64 = if std::env::var_os("STILLPOINT_FULL").is_some() { 40 } else { 3 };
+    let began = Instant::now();
+    stage.proven_run()?;
+    let length = began.elapsed();
+    let mut state = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_nanos() as u64 | 1;
+    let mut passed = 0;
+    for _ in 0..rounds {
+        // xorshift64.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        let after = length.mul_f64((state >> 11) as f64 / (1_u64 << 53) as f64);
+        let mut run = stage.run_command().stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        std::thread::sleep(after);
+        run.kill()?;
+        run.wait()?;
+        let last = stage.newest_journal().ok().and_then(|records| Some(records.last()?.entry.name()));
+        stage
+            .ensure_guest_writes_within(Duration::from_secs(15))
+            .and_then(|()| recovered(stage))
+            .with_context(|| format!("killed {after:?} after its start, the last record {last:?}"))?;
+        passed += 1;
+        eprintln!("killed {:.3} s after its start, at {last:?}: recovered", after.as_secs_f64());
+    }
+    eprintln!("matrix crash-any-moment: tried {rounds}, passed {passed}");
     stage.proven_run().map(|_| ())
 }
 
