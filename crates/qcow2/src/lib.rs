@@ -93,7 +93,7 @@ mod windows;
 pub use error::Error;
 pub use name::Name;
 pub use views::{
-    AnyFile, Below, Chain, ChainError, ChainOptions, Content, DenyAll, Disk, DiskOptions, FileId, Format,
-    GuestView, Image, Layer, Reference, ReferenceError, ReferenceKind, Resolver, SameDirectory, SectorCipher,
-    Source, Target, Unlock, VmState, detect,
+    AnyFile, Below, Chain, ChainError, ChainOptions, Content, DenyAll, DirtyRange, DirtyRanges, Disk,
+    DiskOptions, FileId, Format, GuestView, Image, Layer, Reference, ReferenceError, ReferenceKind, Resolver,
+    SameDirectory, SectorCipher, Source, Target, Unlock, VmState, detect,
 };

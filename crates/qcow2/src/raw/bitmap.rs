@@ -74,3 +74,36 @@ impl RawBitmapEntry {
         (BITMAP_ENTRY_LEN as u64 + u64::from(self.extra_len) + u64::from(self.name_len)).next_multiple_of(8)
     }
 }
+
+/// An entry of a bitmap's table (section "Bitmap table").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawBitmapTableEntry(pub u64);
+
+impl RawBitmapTableEntry {
+    /// Parses the eight bytes.
+    ///
+    /// # Errors
+    /// When the bytes end first.
+    pub fn parse(input: &[u8]) -> Parsed<'_, Self> {
+        let (rest, entry) = be_u64(input)?;
+        Ok((rest, Self(entry)))
+    }
+
+    /// Bits 9 to 55: where the cluster of bits begins, in bytes; 0 when there is none.
+    #[must_use]
+    pub const fn offset(self) -> u64 {
+        self.0 & 0x00ff_ffff_ffff_fe00
+    }
+
+    /// Bit 0: where there is no cluster, all of its bits are set. They are clear otherwise.
+    #[must_use]
+    pub const fn is_all_ones(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    /// Bits that must be zero.
+    #[must_use]
+    pub const fn reserved(self) -> u64 {
+        self.0 & 0xff00_0000_0000_01fe
+    }
+}

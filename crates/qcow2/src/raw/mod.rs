@@ -14,7 +14,7 @@ mod luks;
 mod snapshot;
 mod table;
 
-pub use bitmap::{BITMAP_ENTRY_LEN, RawBitmapEntry, RawBitmapsExtension};
+pub use bitmap::{BITMAP_ENTRY_LEN, RawBitmapEntry, RawBitmapTableEntry, RawBitmapsExtension};
 pub use extension::{RawCryptoExtension, RawExtensionHeader, magic};
 pub use feature::{Autoclear, Compatible, FEATURE_NAME_ENTRY_LEN, FeatureKind, Incompatible, RawFeatureName};
 pub use header::{MAGIC, RawHeader, RawHeaderV3, V2_HEADER_LEN, V3_HEADER_LEN, V3_MIN_HEADER_LEN};

@@ -84,6 +84,33 @@ pub enum BitmapError {
     /// More entries than the extension tells.
     #[error("the bitmap directory has more entries than the {0} that the header tells")]
     TooMany(u32),
+    /// Bits of a bitmap that was being written to when the image was last open.
+    #[error(
+        "the bitmap {0:?} is in use, or was not saved when the image was last open: its bits can't be believed"
+    )]
+    InUse(Name),
+    /// A bitmap's table goes past the end of the file.
+    #[error("the table of the bitmap {name:?}, {entries} entries at {offset}, goes past the end of the file")]
+    TablePastTheEnd {
+        /// Its name.
+        name: Name,
+        /// Where the table begins.
+        offset: HostOffset,
+        /// How many entries it has.
+        entries: u32,
+    },
+    /// An entry of a bitmap's table that breaks a rule.
+    #[error("entry {index} of the table of the bitmap {name:?}, {entry:#x}, {problem}")]
+    TableEntry {
+        /// The bitmap's name.
+        name: Name,
+        /// Number of the entry, from 0.
+        index: u64,
+        /// What it holds.
+        entry: u64,
+        /// Which rule it breaks.
+        problem: &'static str,
+    },
     /// Two bitmaps of one name.
     #[error("there are two bitmaps of the name {0:?}")]
     SameName(Name),
@@ -95,7 +122,11 @@ impl BitmapError {
     pub fn qemu_text(&self) -> Option<String> {
         Some(match self {
             Self::EmptyDirectory => "Requested bitmap directory size is zero".into(),
-            Self::DirectoryPastTheEnd { .. } => return None,
+            // QEMU reads past the end, and looks at bits only when it opens an image to write to it.
+            Self::DirectoryPastTheEnd { .. }
+            | Self::InUse(_)
+            | Self::TablePastTheEnd { .. }
+            | Self::TableEntry { .. } => return None,
             Self::EntryPastTheEnd(_) => "Broken bitmap directory".into(),
             Self::ExtraData { .. } => "Bitmap extra data is not supported".into(),
             Self::Constraint { name, .. } => format!("Bitmap '{name}' doesn't satisfy the constraints"),

@@ -28,5 +28,5 @@ pub use snapshots::{Snapshot, SnapshotError};
 
 pub(crate) use bitmaps::read_bitmaps;
 pub(crate) use compressed::Decompressor;
-pub(crate) use read::{HeaderArea, read_exact};
+pub(crate) use read::{HeaderArea, TableReader, read_exact};
 pub(crate) use snapshots::read_snapshots;

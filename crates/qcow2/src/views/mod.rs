@@ -2,6 +2,7 @@
 
 mod chain;
 mod decrypt;
+mod dirty;
 mod disk;
 mod format;
 mod guest;
@@ -15,6 +16,7 @@ pub use chain::{Chain, ChainError, ChainOptions, Content, Layer};
 #[cfg(feature = "luks")]
 pub(crate) use decrypt::SECTOR;
 pub use decrypt::{SectorCipher, Unlock};
+pub use dirty::{DirtyRange, DirtyRanges};
 pub use disk::{Disk, DiskOptions};
 pub use format::{Format, detect};
 pub use guest::GuestView;

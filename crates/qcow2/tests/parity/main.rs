@@ -2,9 +2,11 @@
 //!
 //! Where these programs aren't installed the tests say so and pass; `STILLPOINT_REQUIRE_ORACLES=1` makes them fail.
 
+mod bits;
 mod check;
 mod map;
 mod measure;
+mod read;
 
 use std::process::{Command, Output, Stdio};
 
