@@ -12,6 +12,8 @@ use crate::tables::HostOffset;
 
 /// Bits 9 to 63 of an entry of the refcount table: where the block begins.
 const OFFSET_MASK: u64 = !0x1ff;
+/// The longest file that QEMU reads: 2^63 bytes, less a gibibyte.
+const MAX_FILE_LEN: u64 = (1 << 63) - (1 << 30);
 /// Blocks that are kept when refcounts are asked for one by one.
 const KEPT_BLOCKS: usize = 64;
 
@@ -60,6 +62,12 @@ impl<'a, 's, S: Storage + ?Sized> Blocks<'a, 's, S> {
         usize::try_from(index).ok().and_then(|index| self.table.get(index)).copied().unwrap_or_default()
     }
 
+    /// Whether a block can be read at `offset`: past the end of the file it is zeros, but past what a file can have
+    /// there is nothing.
+    const fn can_be_at(&self, offset: u64) -> bool {
+        self.subject.is_aligned(offset) && offset <= MAX_FILE_LEN - self.subject.cluster_size()
+    }
+
     /// Marks the blocks as metadata, without counting them.
     pub(super) fn mark(&self, counts: &mut Counts, tally: &mut Tally) {
         for entry in &self.table {
@@ -91,7 +99,11 @@ impl<'a, 's, S: Storage + ?Sized> Blocks<'a, 's, S> {
             } else if cluster >= counts.len() {
                 Some(BlockFault::PastTheEnd)
             } else {
+                let overflowed = counts.overflowed();
                 counts.add(cluster, 1, METADATA);
+                if counts.overflowed() > overflowed {
+                    tally.add(Finding::TooManyReferences { offset: HostOffset(offset) });
+                }
                 let references = counts.get(cluster);
                 (references != 1).then_some(BlockFault::References(references))
             };
@@ -117,10 +129,12 @@ impl<'a, 's, S: Storage + ?Sized> Blocks<'a, 's, S> {
                 }
                 continue;
             }
-            if !self.subject.is_aligned(offset) {
+            if !self.can_be_at(offset) {
+                let unaligned = !self.subject.is_aligned(offset);
                 for cluster in first..first + run.len() as u64 {
                     if judge == Judge::All || counts.get(cluster) > 0 {
-                        tally.add(Finding::NoRefcount { cluster, index, offset: HostOffset(offset) });
+                        let offset = HostOffset(offset);
+                        tally.add(Finding::NoRefcount { cluster, index, offset, unaligned });
                     }
                 }
                 continue;
@@ -179,7 +193,7 @@ impl<'a, 's, S: Storage + ?Sized> Blocks<'a, 's, S> {
         if offset == 0 {
             return Some(0);
         }
-        if !self.subject.is_aligned(offset) {
+        if !self.can_be_at(offset) {
             return None;
         }
         if !self.kept.contains_key(&offset) {

@@ -236,6 +236,8 @@ pub enum Finding {
         index: u64,
         /// Where the block is told to be.
         offset: HostOffset,
+        /// Whether no cluster begins there; otherwise no file can reach so far.
+        unaligned: bool,
     },
     /// A cluster has more references than its refcount can count.
     TooManyReferences {

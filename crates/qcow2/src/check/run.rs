@@ -52,7 +52,7 @@ pub(super) fn run<S: Storage + ?Sized>(storage: &S, options: &CheckOptions) -> R
     };
     let failure = check.judge(&bitmaps).err();
     let Check { tally, mut report, .. } = check;
-    report.failure = failure;
+    report.failure = failure.or(report.failure);
     (report.corruptions, report.leaks) = (tally.corruptions, tally.leaks);
     (report.check_errors, report.notes) = (tally.check_errors, tally.notes);
     (report.findings, report.unlisted) = tally.into_findings();
@@ -96,11 +96,9 @@ impl<S: Storage + ?Sized> Check<'_, '_, S> {
             }
         }
         self.tally.corruptions = self.tally.corruptions.saturating_add(counts.overflowed());
-        let before = counts.overflowed();
         if all {
             blocks.check_entries(&mut counts, &mut self.tally);
         }
-        self.tally.corruptions = self.tally.corruptions.saturating_add(counts.overflowed() - before);
         let judge = if all { Judge::All } else { Judge::TooLow };
         let (highest, contradicts) = blocks.compare(&counts, judge, &mut self.tally);
         self.report.image_end_offset = (highest + 1) << subject.cluster_bits;

@@ -123,7 +123,7 @@ impl CheckReport {
         let mut unaligned_told = false;
         self.findings.iter().flat_map(move |finding| {
             let signal = match finding {
-                super::Finding::NoRefcount { index, offset, .. } if !unaligned_told => {
+                super::Finding::NoRefcount { index, offset, unaligned: true, .. } if !unaligned_told => {
                     unaligned_told = true;
                     Some(format!(
                         "qcow2: Image is corrupt: Refblock offset {:#x} unaligned (reftable index: {}); \
