@@ -49,7 +49,9 @@ impl<'a> Steps<'a> {
         let skipped = zeros(pair.first) && zeros(pair.second);
         let end = if skipped { both } else { both.min(start + IO) };
         self.at = end;
-        let same_status = first == second && status(pair.first) == status(pair.second);
+        let (first, second) =
+            (status(self.sides.0, pair.first, first), status(self.sides.1, pair.second, second));
+        let same_status = first == second;
         Ok(Some(CompareStep { start, end, same_status }))
     }
 }
@@ -62,8 +64,13 @@ impl Iterator for Steps<'_> {
     }
 }
 
-/// What strict mode holds against each other. The layer is not of it, nor is the place.
-fn status(extent: Option<MapExtent>) -> Option<[bool; 5]> {
+/// What strict mode holds against each other. The layer is not of it, nor is the place; but whether what QEMU tells at
+/// once goes to the end of the disk is.
+fn status(view: &GuestView, extent: Option<MapExtent>, end: Option<u64>) -> Option<[bool; 6]> {
     let extent = extent?;
-    Some([extent.present, extent.zero, extent.data, extent.compressed, extent.offset.is_some()])
+    // What a layer below is too short for counts as its own, zeros that are there.
+    let below = view.disk().layer_size(extent.depth + 1);
+    let present = extent.present || below.is_some_and(|size| extent.start >= size);
+    let last = end.is_some_and(|end| end >= view.size());
+    Some([present, extent.zero, extent.data, extent.compressed, extent.offset.is_some(), last])
 }

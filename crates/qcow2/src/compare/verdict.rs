@@ -1,5 +1,7 @@
 //! What `qemu-img compare` says.
 
+use std::fmt;
+
 use super::content::differences_until;
 use super::steps::Steps;
 use super::{CompareError, CompareOptions};
@@ -23,6 +25,29 @@ pub enum Verdict {
         /// The first byte that differs. qemu-img tells the sector of 512 bytes that it is in.
         offset: u64,
     },
+}
+
+impl Verdict {
+    /// The exit code of `qemu-img compare`: 0 or 1.
+    #[must_use]
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Identical => 0,
+            _ => 1,
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    /// In qemu-img's words.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Identical => f.write_str("Images are identical."),
+            Self::Sizes => f.write_str("Strict mode: Image size mismatch!"),
+            Self::Status { offset } => write!(f, "Strict mode: Offset {offset} block status mismatch!"),
+            Self::Content { offset } => write!(f, "Content mismatch at offset {}!", offset / 512 * 512),
+        }
+    }
 }
 
 /// What happens on the way to a [`Verdict`].

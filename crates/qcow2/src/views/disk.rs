@@ -155,6 +155,11 @@ impl Disk {
         }
     }
 
+    /// The size of the disk that the layer `depth` has, in bytes.
+    pub(crate) fn layer_size(&self, depth: usize) -> Option<u64> {
+        self.layers.get(depth).map(DiskLayer::size)
+    }
+
     /// Where ends what QEMU tells about `at` at once in the layer `depth`; `None` where it tells all at once.
     pub(crate) fn status_ends(&self, depth: usize, at: u64) -> Option<u64> {
         match self.layers.get(depth)? {

@@ -4,6 +4,7 @@
 
 mod bits;
 mod check;
+mod compare;
 mod map;
 mod measure;
 mod read;

@@ -1,0 +1,60 @@
+//! `compare` of every image with itself, with a raw copy, and with others: the same words and the same exit code.
+
+use std::process::{Command, Stdio};
+
+use stillpoint_qcow2::compare::{CompareOptions, Event, verdict};
+use stillpoint_qcow2::{AnyFile, Chain, DiskOptions, GuestView};
+use stillpoint_testkit::image::matrix::{Encryption, Matrix, MatrixImage};
+
+use super::{chain, matrix};
+
+fn view(chain: &Chain) -> GuestView {
+    GuestView::open(chain, None, &AnyFile, &DiskOptions::default()).expect("it keeps the rules")
+}
+
+fn ours(first: &GuestView, second: &GuestView, strict: bool) -> (String, Option<i32>) {
+    let mut said = String::new();
+    let mut tell = |event| {
+        if event == Event::SizesDiffer {
+            said.push_str("Warning: Image size mismatch!\n");
+        }
+    };
+    let found = verdict(first, second, strict, &CompareOptions::default(), &mut tell);
+    let found = found.expect("all can be read");
+    (format!("{said}{found}\n"), Some(i32::from(found.exit_code())))
+}
+
+fn theirs(matrix: &Matrix, first: &str, second: &str, strict: bool) -> (String, Option<i32>) {
+    let mut command = Command::new("qemu-img");
+    command.args(["compare", "-U"]).args(strict.then_some("-s")).args([first, second]);
+    let output =
+        command.current_dir(matrix.directory()).stdin(Stdio::null()).output().expect("it can be run");
+    (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.code())
+}
+
+#[test]
+fn every_image_compares_as_qemu_img_has_it() {
+    let Some(matrix) = matrix() else { return };
+    let images: Vec<&MatrixImage> =
+        matrix.images().iter().filter(|image| image.features.encryption == Encryption::None).collect();
+    let chains: Vec<Chain> = images.iter().map(|image| chain(matrix, image)).collect();
+    let views: Vec<GuestView> = chains.iter().map(view).collect();
+    let mut compared = [0; 4];
+    for (index, (image, first)) in images.iter().zip(&views).enumerate() {
+        let others = [index, (index + 1) % images.len(), (index * 7 + 13) % images.len()];
+        for (number, &other) in others.iter().enumerate() {
+            // Each image in both modes, each pair in one.
+            let strict = (index + number) % 2 == 0;
+            let (said, code) = ours(first, &views[other], strict);
+            let expected = theirs(matrix, &image.name, &images[other].name, strict);
+            let scripts = || format!("{}\n{}", image.script(), images[other].script());
+            assert_eq!((&said, code), (&expected.0, expected.1), "strict {strict}\n{}", scripts());
+            let words = ["identical", "size mismatch", "status mismatch", "Content mismatch"];
+            for (count, word) in compared.iter_mut().zip(words) {
+                *count += usize::from(said.contains(word));
+            }
+        }
+    }
+    println!("identical, sizes, status, content: {compared:?}");
+    assert!(compared.iter().all(|&count| count > 5), "too few of a kind: {compared:?}");
+}
