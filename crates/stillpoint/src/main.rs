@@ -20,7 +20,7 @@ use cli::{Cli, Command};
 use exit::Exit;
 
 /// Verbs that take qemu-img's options and end with its exit codes.
-const QEMU_IMG_VERBS: [&str; 2] = ["info", "check"];
+const QEMU_IMG_VERBS: [&str; 3] = ["info", "check", "compare"];
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -63,6 +63,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
         Command::Info(args) => command::info::run(&args),
         Command::Check(args) => command::check::run(&args, &global),
+        Command::Compare(args) => command::compare::run(&args, &global),
+        Command::Extract(args) => command::extract::run(&args, &global),
         Command::Locate(args) => command::locate::run(&args),
         Command::Export(args) => command::export::run(&args, &global),
         Command::Verify(args) => command::verify::run(&args, &global),

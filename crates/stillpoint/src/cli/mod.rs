@@ -1,13 +1,19 @@
 //! The command line.
 
+mod allow;
 mod check;
+mod compare;
+mod extract;
 mod read;
 mod run;
 mod volume;
 
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand};
 
+pub(crate) use allow::AllowArgs;
 pub(crate) use check::CheckArgs;
+pub(crate) use compare::CompareArgs;
+pub(crate) use extract::{CompressionType, DiskFormat, ExtractArgs};
 pub(crate) use read::{ExportArgs, InfoArgs, LocateArgs, VerifyArgs};
 pub(crate) use run::{AfterRun, GuardArgs, Quiesce, RecoverArgs, RunArgs};
 pub(crate) use volume::{SiteArgs, VolumeArgs};
@@ -25,7 +31,7 @@ pub(crate) struct Cli {
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed and clean, 2 usage, 3 partial, 4 needs recovery ('stillpoint recover'), 5 locked,
-6 needs an operator. 'info' and 'check' have qemu-img's.
+6 needs an operator. 'info', 'check' and 'compare' have qemu-img's.
 
 Results go to stdout, everything else to stderr. STILLPOINT_LOG takes a filter such as 'debug' or
 'stillpoint_georep=trace'.";
@@ -52,6 +58,10 @@ pub(crate) enum Command {
     Info(InfoArgs),
     /// Look for damage in an image, as 'qemu-img check' does
     Check(CheckArgs),
+    /// Tell whether two disks are the same, as 'qemu-img compare' does, and where they differ
+    Compare(CompareArgs),
+    /// Write an image's disk, or a snapshot's, to a file of its own
+    Extract(ExtractArgs),
     /// Tell where a byte of a file in a volume lies: shard, bricks, offset
     Locate(LocateArgs),
     /// Copy a file out of a volume, straight from its bricks

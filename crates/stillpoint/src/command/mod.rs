@@ -1,11 +1,14 @@
 //! One module for each command.
 
 pub(crate) mod check;
+pub(crate) mod compare;
 pub(crate) mod export;
+pub(crate) mod extract;
 pub(crate) mod generate;
 pub(crate) mod guard;
 pub(crate) mod info;
 pub(crate) mod locate;
+mod opened;
 pub(crate) mod recover;
 pub(crate) mod run;
 mod source;

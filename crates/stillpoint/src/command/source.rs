@@ -64,8 +64,13 @@ pub(crate) fn system_text(error: &std::io::Error) -> String {
 
 /// An error with all its causes in one line.
 pub(crate) fn with_causes(error: &Error) -> String {
+    causes(error)
+}
+
+/// The same of any error.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
+    let mut cause = error.source();
     while let Some(next) = cause {
         text.push_str(&format!(": {next}"));
         cause = next.source();

@@ -1,6 +1,8 @@
 //! The command line: what it takes, what it answers, how it ends.
 
 mod check;
+mod compare;
+mod extract;
 mod info;
 mod interface;
 mod volume;

@@ -1,0 +1,74 @@
+//! Opening an image with all that it stands on.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use stillpoint_backup::image::{LocalImages, VolumeImages};
+use stillpoint_qcow2::tables::Snapshot;
+use stillpoint_qcow2::{AnyFile, Chain, ChainOptions, Format, Resolver, Source};
+
+use crate::cli::{AllowArgs, VolumeArgs};
+use crate::command::source::{self, system_text, with_causes};
+
+/// An image and its backing files, and who opens what they name.
+pub(crate) struct Opened {
+    pub(crate) chain: Chain,
+    pub(crate) resolver: Box<dyn Resolver>,
+}
+
+/// Opens the image `name`, in a volume or here, with its backing files; or tells why that can't be done, in qemu-img's
+/// words where it has some.
+pub(crate) fn open(
+    volume: &VolumeArgs,
+    allow: &AllowArgs,
+    name: &str,
+    format: Option<&str>,
+) -> Result<Result<Opened, String>> {
+    let could_not_open = |why: String| Ok(Err(format!("Could not open '{name}': {why}")));
+    let format = match format {
+        None => None,
+        Some(wanted) => match Format::from_name(&wanted.into()) {
+            Ok(format) => Some(format),
+            Err(_) => return could_not_open(format!("Unknown driver '{wanted}'")),
+        },
+    };
+    let (source, resolver): (Source, Box<dyn Resolver>) = match source::volume(volume)? {
+        Some(opened) => {
+            let mut roots = allow.allow_root.clone();
+            roots.push(if allow.allow_any { PathBuf::new() } else { directory_of(name) });
+            let images = VolumeImages::new(opened, volume.mounted_at.clone(), &roots);
+            match images.open(name) {
+                Ok(source) => (source, Box::new(images)),
+                Err(error) => return could_not_open(error.to_string()),
+            }
+        }
+        None => match Source::open(name) {
+            Ok(source) if allow.allow_any => (source, Box::new(AnyFile)),
+            Ok(source) => {
+                let roots = std::iter::once(directory_of(name)).chain(allow.allow_root.clone());
+                (source, Box::new(LocalImages::below(roots)?))
+            }
+            Err(error) => return could_not_open(format!("Could not open '{name}': {}", system_text(&error))),
+        },
+    };
+    // As qemu-img does, where an image doesn't say. What may be opened is limited all the same.
+    let options = ChainOptions::default().detect_backing_format(true);
+    match Chain::open(source, format, &*resolver, &options) {
+        Ok(chain) => Ok(Ok(Opened { chain, resolver })),
+        Err(error) => could_not_open(error.qemu_text().unwrap_or_else(|| with_causes(&error))),
+    }
+}
+
+impl Opened {
+    /// The snapshot of the image of that id or, if there is none, name.
+    pub(crate) fn snapshot(&self, wanted: Option<&str>) -> Result<Option<&Snapshot>, String> {
+        let Some(wanted) = wanted else { return Ok(None) };
+        let image = self.chain.layers().first().and_then(|layer| layer.image());
+        let found = image.and_then(|image| image.snapshot(wanted));
+        found.map(Some).ok_or_else(|| format!("the image has no snapshot '{wanted}'"))
+    }
+}
+
+fn directory_of(name: &str) -> PathBuf {
+    Path::new(name).parent().map(Path::to_path_buf).unwrap_or_default()
+}
