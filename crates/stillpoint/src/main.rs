@@ -20,7 +20,7 @@ use cli::{Cli, Command};
 use exit::Exit;
 
 /// Verbs that take qemu-img's options and end with its exit codes.
-const QEMU_IMG_VERBS: [&str; 3] = ["info", "check", "compare"];
+const QEMU_IMG_VERBS: [&str; 5] = ["info", "check", "map", "measure", "compare"];
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -63,6 +63,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
         Command::Info(args) => command::info::run(&args),
         Command::Check(args) => command::check::run(&args, &global),
+        Command::Map(args) => command::map::run(&args),
+        Command::Measure(args) => command::measure::run(&args),
         Command::Compare(args) => command::compare::run(&args, &global),
         Command::Extract(args) => command::extract::run(&args, &global),
         Command::Locate(args) => command::locate::run(&args),

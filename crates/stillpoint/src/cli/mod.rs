@@ -4,6 +4,8 @@ mod allow;
 mod check;
 mod compare;
 mod extract;
+mod map;
+mod measure;
 mod read;
 mod run;
 mod volume;
@@ -14,6 +16,8 @@ pub(crate) use allow::AllowArgs;
 pub(crate) use check::CheckArgs;
 pub(crate) use compare::CompareArgs;
 pub(crate) use extract::{CompressionType, DiskFormat, ExtractArgs};
+pub(crate) use map::MapArgs;
+pub(crate) use measure::MeasureArgs;
 pub(crate) use read::{ExportArgs, InfoArgs, LocateArgs, VerifyArgs};
 pub(crate) use run::{AfterRun, GuardArgs, Quiesce, RecoverArgs, RunArgs};
 pub(crate) use volume::{SiteArgs, VolumeArgs};
@@ -31,7 +35,7 @@ pub(crate) struct Cli {
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed and clean, 2 usage, 3 partial, 4 needs recovery ('stillpoint recover'), 5 locked,
-6 needs an operator. 'info', 'check' and 'compare' have qemu-img's.
+6 needs an operator. 'info', 'check', 'map', 'measure' and 'compare' have qemu-img's.
 
 Results go to stdout, everything else to stderr. STILLPOINT_LOG takes a filter such as 'debug' or
 'stillpoint_georep=trace'.";
@@ -58,6 +62,10 @@ pub(crate) enum Command {
     Info(InfoArgs),
     /// Look for damage in an image, as 'qemu-img check' does
     Check(CheckArgs),
+    /// Tell where the data of a disk lies, as 'qemu-img map' does
+    Map(MapArgs),
+    /// Tell how much room a disk needs as a new image, as 'qemu-img measure' does
+    Measure(MeasureArgs),
     /// Tell whether two disks are the same, as 'qemu-img compare' does, and where they differ
     Compare(CompareArgs),
     /// Write an image's disk, or a snapshot's, to a file of its own

@@ -77,3 +77,8 @@ pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+/// What qemu-img says of an error, where it has words for it; else what we do.
+pub(crate) fn qemu_text(error: &Error) -> String {
+    error.qemu_text().unwrap_or_else(|| with_causes(error))
+}

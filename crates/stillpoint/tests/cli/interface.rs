@@ -4,8 +4,10 @@ use std::process::Stdio;
 
 use crate::{stderr, stdout, stillpoint};
 
-const VERBS: [&str; 10] =
-    ["info", "check", "compare", "extract", "locate", "export", "verify", "run", "recover", "version"];
+const VERBS: [&str; 12] = [
+    "info", "check", "map", "measure", "compare", "extract", "locate", "export", "verify", "run", "recover",
+    "version",
+];
 
 /// What `run` must be given.
 const RUN: [&str; 11] = [

@@ -5,9 +5,12 @@ mod compare;
 mod extract;
 mod info;
 mod interface;
+mod map;
+mod measure;
 mod volume;
 
 use assert_cmd::Command;
+use stillpoint_testkit::image::oracle::QemuImg;
 
 /// The program, without anything of the environment that would change what it does.
 fn stillpoint() -> Command {
@@ -25,4 +28,18 @@ fn stdout(command: &mut Command) -> String {
 
 fn stderr(command: &mut Command) -> String {
     String::from_utf8(command.output().expect("it runs").stderr).expect("text")
+}
+
+/// Runs both programs with the same arguments in the same directory: output, messages and exit code are one.
+fn same_as_qemu_img(qemu_img: &QemuImg, arguments: &[&str]) {
+    let theirs = qemu_img.run(arguments);
+    let ours = stillpoint().current_dir(qemu_img.directory()).args(arguments).output().expect("it runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert_eq!(text(&ours.stdout), text(&theirs.stdout), "{arguments:?}");
+    assert_eq!(
+        text(&ours.stderr),
+        text(&theirs.stderr).replace("qemu-img: ", "stillpoint: "),
+        "{arguments:?}"
+    );
+    assert_eq!(ours.status.code(), theirs.status.code(), "{arguments:?}");
 }
