@@ -79,6 +79,7 @@ pub mod compare;
 mod error;
 pub mod extract;
 pub mod info;
+pub mod inspect;
 #[cfg(feature = "luks")]
 pub mod luks;
 pub mod map;

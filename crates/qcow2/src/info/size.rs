@@ -3,7 +3,7 @@
 const UNITS: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
 
 /// `bytes` with three significant digits and a binary unit, as in `1.5 GiB`. From 1000 on the next unit is taken.
-pub(super) fn human(bytes: u64) -> String {
+pub(crate) fn human(bytes: u64) -> String {
     // The unit is that of the number times 1024/1000, so that 1000 KiB become 0.977 MiB.
     let scaled = bytes as f64 / (1000.0 / 1024.0);
     let log2 = if bytes == 0 { 0 } else { (scaled.to_bits() >> 52 & 0x7ff).saturating_sub(1023) };
