@@ -67,6 +67,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Measure(args) => command::measure::run(&args),
         Command::Compare(args) => command::compare::run(&args, &global),
         Command::Extract(args) => command::extract::run(&args, &global),
+        Command::Snapshots(args) => command::snapshots::run(&args),
+        Command::Bitmaps(args) => command::bitmaps::run(&args),
         Command::Locate(args) => command::locate::run(&args),
         Command::Export(args) => command::export::run(&args, &global),
         Command::Verify(args) => command::verify::run(&args, &global),

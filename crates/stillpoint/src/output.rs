@@ -22,6 +22,13 @@ pub(crate) fn print(text: &str) -> Result<()> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("can't write to stdout")
 }
 
+/// Writes what may be more than fits into memory to stdout, and sees to it that it is there.
+pub(crate) fn stream(write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    let mut out = io::BufWriter::new(anstream::stdout().lock());
+    write(&mut out)?;
+    out.flush().context("can't write to stdout")
+}
+
 /// Writes JSON to stdout.
 pub(crate) fn print_json<T: Serialize>(value: &T) -> Result<()> {
     let mut text = serde_json::to_string_pretty(value).context("can't encode the result")?;

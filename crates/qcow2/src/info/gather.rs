@@ -82,7 +82,7 @@ impl ImageInfo {
     /// When its bitmap directory breaks a rule or can't be read.
     pub fn of_image<S: Storage>(image: &Image<S>, filename: &Name) -> Result<Self, Error> {
         let header = image.header();
-        let snapshots: Vec<_> = image.snapshots().iter().map(snapshot).collect();
+        let snapshots: Vec<_> = image.snapshots().iter().map(SnapshotInfo::from).collect();
         let backing = header.backing().map(|backing| Name::from_c(backing.stored.as_bytes()));
         let backing = backing.filter(|name| !name.is_empty());
         let format = image.extensions().backing_format().filter(|format| !format.is_empty());
@@ -154,16 +154,18 @@ fn qcow2<S: Storage>(image: &Image<S>) -> Result<Qcow2Info, Error> {
     })
 }
 
-fn snapshot(snapshot: &Snapshot) -> SnapshotInfo {
-    SnapshotInfo {
-        icount: snapshot.icount.map(u64::cast_signed),
-        vm_clock_nsec: u64::from(snapshot.vm_clock.subsec_nanos()),
-        name: c_text(&snapshot.name, SNAPSHOT_NAME_LEN),
-        date_sec: u64::from(snapshot.date_sec),
-        date_nsec: u64::from(snapshot.date_nsec),
-        vm_clock_sec: Duration::as_secs(&snapshot.vm_clock),
-        id: c_text(&snapshot.id, SNAPSHOT_ID_LEN),
-        vm_state_size: snapshot.vm_state_size.cast_signed(),
+impl From<&Snapshot> for SnapshotInfo {
+    fn from(snapshot: &Snapshot) -> Self {
+        Self {
+            icount: snapshot.icount.map(u64::cast_signed),
+            vm_clock_nsec: u64::from(snapshot.vm_clock.subsec_nanos()),
+            name: c_text(&snapshot.name, SNAPSHOT_NAME_LEN),
+            date_sec: u64::from(snapshot.date_sec),
+            date_nsec: u64::from(snapshot.date_nsec),
+            vm_clock_sec: Duration::as_secs(&snapshot.vm_clock),
+            id: c_text(&snapshot.id, SNAPSHOT_ID_LEN),
+            vm_state_size: snapshot.vm_state_size.cast_signed(),
+        }
     }
 }
 

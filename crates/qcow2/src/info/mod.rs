@@ -24,4 +24,4 @@ pub use model::{ChildInfo, ImageInfo, SnapshotInfo};
 pub use specific::{
     BitmapFlag, BitmapInfo, EncryptionInfo, FileInfo, FormatSpecific, LuksInfo, LuksSlotInfo, Qcow2Info,
 };
-pub use text::chain_to_text;
+pub use text::{chain_to_text, snapshots_to_text};

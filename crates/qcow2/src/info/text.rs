@@ -31,6 +31,17 @@ pub fn chain_to_text(chain: &[ImageInfo]) -> String {
     chain.iter().map(ImageInfo::to_text).collect::<Vec<_>>().join("\n")
 }
 
+/// What `qemu-img snapshot -l` prints: nothing where there is no snapshot. The dates are in local time.
+#[must_use]
+pub fn snapshots_to_text(snapshots: &[SnapshotInfo]) -> String {
+    let zone = TimeZone::system();
+    let mut text = Text { out: String::new(), zone: &zone };
+    if !snapshots.is_empty() {
+        text.snapshots(snapshots, 0);
+    }
+    text.out
+}
+
 /// The words for what an image and a file have in common.
 struct Words {
     filename: &'static str,
@@ -84,15 +95,19 @@ impl Text<'_> {
             }
         }
         if let Some(snapshots) = info.snapshots.as_ref().filter(|snapshots| !snapshots.is_empty()) {
-            self.line(depth, "Snapshot list:");
-            self.line(depth, &row(["ID", "TAG", "VM_SIZE", "DATE", "VM_CLOCK", "ICOUNT"]));
-            for snapshot in snapshots {
-                let row = self.snapshot(snapshot);
-                self.line(depth, &row);
-            }
+            self.snapshots(snapshots, depth);
         }
         if let Some(specific) = &info.format_specific {
             self.specific(specific, depth);
+        }
+    }
+
+    fn snapshots(&mut self, snapshots: &[SnapshotInfo], depth: usize) {
+        self.line(depth, "Snapshot list:");
+        self.line(depth, &row(["ID", "TAG", "VM_SIZE", "DATE", "VM_CLOCK", "ICOUNT"]));
+        for snapshot in snapshots {
+            let row = self.snapshot(snapshot);
+            self.line(depth, &row);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod allow;
+mod bitmaps;
 mod check;
 mod compare;
 mod extract;
@@ -8,11 +9,13 @@ mod map;
 mod measure;
 mod read;
 mod run;
+mod snapshots;
 mod volume;
 
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand};
 
 pub(crate) use allow::AllowArgs;
+pub(crate) use bitmaps::BitmapsArgs;
 pub(crate) use check::CheckArgs;
 pub(crate) use compare::CompareArgs;
 pub(crate) use extract::{CompressionType, DiskFormat, ExtractArgs};
@@ -20,6 +23,7 @@ pub(crate) use map::MapArgs;
 pub(crate) use measure::MeasureArgs;
 pub(crate) use read::{ExportArgs, InfoArgs, LocateArgs, VerifyArgs};
 pub(crate) use run::{AfterRun, GuardArgs, Quiesce, RecoverArgs, RunArgs};
+pub(crate) use snapshots::SnapshotsArgs;
 pub(crate) use volume::{SiteArgs, VolumeArgs};
 
 /// Still points of virtual machines on GlusterFS: replicated, proven, undone.
@@ -70,6 +74,10 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// Write an image's disk, or a snapshot's, to a file of its own
     Extract(ExtractArgs),
+    /// List an image's internal snapshots, as 'qemu-img snapshot -l' does
+    Snapshots(SnapshotsArgs),
+    /// List an image's dirty bitmaps, and what is set in them
+    Bitmaps(BitmapsArgs),
     /// Tell where a byte of a file in a volume lies: shard, bricks, offset
     Locate(LocateArgs),
     /// Copy a file out of a volume, straight from its bricks

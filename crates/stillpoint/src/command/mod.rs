@@ -1,5 +1,7 @@
 //! One module for each command.
 
+mod alone;
+pub(crate) mod bitmaps;
 pub(crate) mod check;
 pub(crate) mod compare;
 pub(crate) mod export;
@@ -14,6 +16,7 @@ mod number;
 mod opened;
 pub(crate) mod recover;
 pub(crate) mod run;
+pub(crate) mod snapshots;
 mod source;
 pub(crate) mod verify;
 pub(crate) mod version;

@@ -4,8 +4,20 @@ use std::process::Stdio;
 
 use crate::{stderr, stdout, stillpoint};
 
-const VERBS: [&str; 12] = [
-    "info", "check", "map", "measure", "compare", "extract", "locate", "export", "verify", "run", "recover",
+const VERBS: [&str; 14] = [
+    "info",
+    "check",
+    "map",
+    "measure",
+    "compare",
+    "extract",
+    "snapshots",
+    "bitmaps",
+    "locate",
+    "export",
+    "verify",
+    "run",
+    "recover",
     "version",
 ];
 

@@ -1,5 +1,6 @@
 //! The command line: what it takes, what it answers, how it ends.
 
+mod bitmaps;
 mod check;
 mod compare;
 mod extract;
@@ -7,6 +8,7 @@ mod info;
 mod interface;
 mod map;
 mod measure;
+mod snapshots;
 mod volume;
 
 use assert_cmd::Command;
