@@ -96,5 +96,5 @@ pub use name::Name;
 pub use views::{
     AnyFile, Below, Chain, ChainError, ChainOptions, Content, DenyAll, DirtyRange, DirtyRanges, Disk,
     DiskOptions, FileId, Format, GuestView, Image, Layer, Reference, ReferenceError, ReferenceKind, Resolver,
-    SameDirectory, SectorCipher, Source, Target, Unlock, VmState, detect,
+    SameDirectory, ScanOptions, SectorCipher, Source, Target, Unlock, VmState, detect,
 };

@@ -4,7 +4,7 @@
 //! active disks or snapshots, of images or raw files, of one size or two (what a disk doesn't have counts as zeros).
 //! Both maps are walked together: where both are zeros, or both are the same place of the same file, nothing is read.
 //!
-//! [`verdict`] says what `qemu-img compare` says.
+//! [`verdict()`] says what `qemu-img compare` says.
 //!
 //! ```
 //! use stillpoint_qcow2::compare::{CompareOptions, differences};

@@ -25,8 +25,8 @@ use crate::tables::{
 /// Only what can be read rightly is returned: encrypted data, damaged tables, and clusters past the end of the
 /// file are errors.
 pub struct Disk {
-    layers: Vec<DiskLayer>,
-    size: u64,
+    pub(super) layers: Vec<DiskLayer>,
+    pub(super) size: u64,
 }
 
 impl fmt::Debug for Disk {
@@ -58,21 +58,21 @@ impl<'a> DiskOptions<'a> {
     }
 }
 
-enum DiskLayer {
+pub(super) enum DiskLayer {
     Raw(Arc<dyn Storage>),
     Qcow2(Box<Qcow2Layer>),
 }
 
-struct Qcow2Layer {
+pub(super) struct Qcow2Layer {
     /// Where the tables and compressed clusters are.
-    tables: Arc<dyn Storage>,
+    pub(super) tables: Arc<dyn Storage>,
     /// Where the other clusters are: the same, or an external data file.
-    data: Arc<dyn Storage>,
-    mapping: Mapping,
-    decompressor: Decompressor,
+    pub(super) data: Arc<dyn Storage>,
+    pub(super) mapping: Mapping,
+    pub(super) decompressor: Decompressor,
     /// What decrypts clusters that are not compressed. Compressed ones are never encrypted.
-    cipher: Option<Arc<dyn SectorCipher>>,
-    cluster_size: u64,
+    pub(super) cipher: Option<Arc<dyn SectorCipher>>,
+    pub(super) cluster_size: u64,
 }
 
 impl Disk {
@@ -360,7 +360,7 @@ impl Qcow2Layer {
 }
 
 /// Fills `buf` from `offset` on, with zeros past the end.
-fn read_padded(storage: &Arc<dyn Storage>, offset: u64, buf: &mut [u8]) -> Result<(), Error> {
+pub(super) fn read_padded(storage: &Arc<dyn Storage>, offset: u64, buf: &mut [u8]) -> Result<(), Error> {
     let there = usize::try_from(storage.len().saturating_sub(offset)).unwrap_or(usize::MAX).min(buf.len());
     let (bytes, zeros) = buf.split_at_mut(there);
     zeros.fill(0);

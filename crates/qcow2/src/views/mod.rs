@@ -9,6 +9,7 @@ mod guest;
 mod image;
 mod policy;
 mod reference;
+mod scan;
 mod vm_state;
 
 pub(crate) use chain::whole_sectors;
@@ -24,4 +25,5 @@ pub use image::Image;
 pub use policy::{AnyFile, Below, DenyAll, FileId, Resolver, SameDirectory, Source};
 pub(crate) use reference::full_name;
 pub use reference::{Reference, ReferenceError, ReferenceKind, Target};
+pub use scan::ScanOptions;
 pub use vm_state::VmState;

@@ -8,6 +8,7 @@ mod compare;
 mod map;
 mod measure;
 mod read;
+mod scan;
 
 use std::process::{Command, Output, Stdio};
 
