@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{AllowArgs, VolumeArgs};
+use super::{AllowArgs, KeyArgs, VolumeArgs};
 use crate::output::Format;
 
 #[derive(Debug, Args)]
@@ -67,6 +67,9 @@ pub(crate) struct CompareArgs {
 
     #[command(flatten)]
     pub(crate) allow: AllowArgs,
+
+    #[command(flatten)]
+    pub(crate) keys: KeyArgs,
 
     #[command(flatten)]
     pub(crate) volume: VolumeArgs,

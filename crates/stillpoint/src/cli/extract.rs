@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{AllowArgs, VolumeArgs};
+use super::{AllowArgs, KeyArgs, VolumeArgs};
 use crate::output::Format;
 
 /// What is written.
@@ -37,6 +37,7 @@ Examples:
   stillpoint extract --snapshot nightly disk.qcow2 nightly.raw
   stillpoint extract -O qcow2 -c --compression-type zstd --verify disk.qcow2 small.qcow2
   stillpoint extract --snapshot nightly --vmstate disk.qcow2 nightly.vmstate
+  stillpoint extract --passphrase-file key.txt encrypted.qcow2 disk.raw
   stillpoint extract --brick /bricks/b0 --brick /bricks/b1 vm1/disk.qcow2 /restore/disk.raw")]
 pub(crate) struct ExtractArgs {
     /// The image's format; probed when it isn't given
@@ -85,6 +86,9 @@ pub(crate) struct ExtractArgs {
 
     #[command(flatten)]
     pub(crate) allow: AllowArgs,
+
+    #[command(flatten)]
+    pub(crate) keys: KeyArgs,
 
     #[command(flatten)]
     pub(crate) volume: VolumeArgs,

@@ -5,9 +5,11 @@ use std::fmt::Write as _;
 use anyhow::Result;
 use serde::Serialize;
 use stillpoint_qcow2::compare::{CompareError, CompareOptions, Event, Side, Verdict, differences, verdict};
+use stillpoint_qcow2::luks::Keyring;
 use stillpoint_qcow2::{DiskOptions, GuestView};
 
 use crate::cli::{CompareArgs, Global};
+use crate::command::keys;
 use crate::command::opened::{self, Opened};
 use crate::command::source::{causes, system_text, with_causes};
 use crate::exit::Exit;
@@ -19,6 +21,10 @@ pub(crate) fn run(args: &CompareArgs, global: &Global) -> Result<Exit> {
         logging::complain("--image-opts is not supported: name the images' files");
         return Ok(Exit::Failed);
     }
+    let keys = match keys::keyring(&args.keys) {
+        Ok(keys) => keys,
+        Err(complaint) => return Ok(not_opened(&complaint)),
+    };
     let open = |name: &str, format: &Option<String>| {
         opened::open(&args.volume, &args.allow, name, format.as_deref())
     };
@@ -33,7 +39,7 @@ pub(crate) fn run(args: &CompareArgs, global: &Global) -> Result<Exit> {
     }
     let mut views = Vec::new();
     for (opened, (name, _, snapshot)) in chains.iter().zip(sides) {
-        match view(opened, name, snapshot.as_deref()) {
+        match view(opened, name, snapshot.as_deref(), &keys) {
             Ok(view) => views.push(view),
             Err(complaint) => return Ok(not_opened(&complaint)),
         }
@@ -51,10 +57,13 @@ fn not_opened(complaint: &str) -> Exit {
     Exit::QemuImg(2)
 }
 
-fn view(opened: &Opened, name: &str, snapshot: Option<&str>) -> Result<GuestView, String> {
+fn view(opened: &Opened, name: &str, snapshot: Option<&str>, keys: &Keyring) -> Result<GuestView, String> {
     let snapshot = opened.snapshot(snapshot).map_err(|why| format!("Could not open '{name}': {why}"))?;
-    GuestView::open(&opened.chain, snapshot, &*opened.resolver, &DiskOptions::default())
-        .map_err(|error| format!("Could not open '{name}': {}", with_causes(&error)))
+    let options = DiskOptions::default().keys(keys);
+    GuestView::open(&opened.chain, snapshot, &*opened.resolver, &options).map_err(|error| {
+        let why = error.qemu_text().unwrap_or_else(|| with_causes(&error));
+        format!("Could not open '{name}': {why}")
+    })
 }
 
 /// As qemu-img does.

@@ -7,6 +7,7 @@ use stillpoint_qcow2::tables::Compression;
 use stillpoint_qcow2::{DiskOptions, Format as ImageFormat, GuestView, VmState};
 
 use crate::cli::{CompressionType, DiskFormat, ExtractArgs, Global};
+use crate::command::keys;
 use crate::command::opened::{self, Opened};
 use crate::exit::Exit;
 use crate::logging;
@@ -87,7 +88,8 @@ pub(crate) fn run(args: &ExtractArgs, global: &Global) -> Result<Exit> {
 fn write(args: &ExtractArgs, opened: &Opened, progress: &mut Progress) -> Result<Extracted> {
     let (chain, resolver) = (&opened.chain, &*opened.resolver);
     let snapshot = opened.snapshot(args.snapshot.as_deref()).map_err(anyhow::Error::msg)?;
-    let disk_options = DiskOptions::default();
+    let keys = keys::keyring(&args.keys).map_err(anyhow::Error::msg)?;
+    let disk_options = DiskOptions::default().keys(&keys);
     if let Some(snapshot) = snapshot.filter(|_| args.vmstate) {
         let state = VmState::open(chain, snapshot, resolver, &disk_options)?;
         let state = state.context("the snapshot has no VM state")?;

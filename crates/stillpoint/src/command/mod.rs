@@ -9,6 +9,7 @@ pub(crate) mod extract;
 pub(crate) mod generate;
 pub(crate) mod guard;
 pub(crate) mod info;
+mod keys;
 pub(crate) mod locate;
 pub(crate) mod map;
 pub(crate) mod measure;

@@ -6,6 +6,7 @@ mod compare;
 mod extract;
 mod info;
 mod interface;
+mod keys;
 mod map;
 mod measure;
 mod snapshots;
