@@ -62,6 +62,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     let global = cli.global;
     match cli.command {
         Command::Info(args) => command::info::run(&args),
+        Command::Inspect(args) => command::inspect::run(&args),
         Command::Check(args) => command::check::run(&args, &global),
         Command::Map(args) => command::map::run(&args),
         Command::Measure(args) => command::measure::run(&args),

@@ -5,6 +5,7 @@ mod bitmaps;
 mod check;
 mod compare;
 mod extract;
+mod inspect;
 mod keys;
 mod map;
 mod measure;
@@ -21,6 +22,7 @@ pub(crate) use check::CheckArgs;
 pub(crate) use compare::CompareArgs;
 pub(crate) use extract::{CompressionType, DiskFormat, ExtractArgs};
 pub(crate) use keys::KeyArgs;
+pub(crate) use inspect::InspectArgs;
 pub(crate) use map::MapArgs;
 pub(crate) use measure::MeasureArgs;
 pub(crate) use read::{ExportArgs, InfoArgs, LocateArgs, VerifyArgs};
@@ -66,6 +68,8 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Tell what an image is, as 'qemu-img info' does
     Info(InfoArgs),
+    /// Tell in plain words what an image is, and whether to let in one of a stranger's
+    Inspect(InspectArgs),
     /// Look for damage in an image, as 'qemu-img check' does
     Check(CheckArgs),
     /// Tell where the data of a disk lies, as 'qemu-img map' does

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use anyhow::Result;
 use stillpoint_backup::image::{LocalImages, VolumeImages};
 use stillpoint_qcow2::info::{ImageInfo, InfoOptions, chain_to_json, chain_to_text};
-use stillpoint_qcow2::{AnyFile, Chain, ChainOptions, Error, Format, Resolver, Source};
+use stillpoint_qcow2::inspect::Account;
+use stillpoint_qcow2::{AnyFile, Chain, ChainOptions, Error, Format, Image, Resolver, Source, detect};
 
 use crate::cli::InfoArgs;
+use crate::command::inspect;
 use crate::command::source::{self, system_text, with_causes};
 use crate::exit::Exit;
 use crate::logging;
@@ -62,10 +64,25 @@ fn tell(args: &InfoArgs) -> Result<Result<String, String>> {
             Err(error) => return could_not_open(format!("Could not open '{name}': {}", system_text(&error))),
         },
     };
-    Ok(gather(args, source, format, &*resolver).map_err(|error| {
+    let complain = |error: Error| {
         let why = error.qemu_text().unwrap_or_else(|| with_causes(&error));
         format!("Could not open '{name}': {why}")
-    }))
+    };
+    if args.explain {
+        return match account(source, format) {
+            Ok(account) => inspect::document(name, None, &account, args.output).map(Ok),
+            Err(error) => Ok(Err(complain(error))),
+        };
+    }
+    Ok(gather(args, source, format, &*resolver).map_err(complain))
+}
+
+/// The image in plain words.
+fn account(source: Source, format: Option<Format>) -> Result<Account, Error> {
+    match format.map_or_else(|| detect(&source.storage), Ok)? {
+        Format::Raw => Ok(Account::of_raw(source.storage.len())),
+        Format::Qcow2 => Account::of_image(&Image::open(source.storage)?, &source.name),
+    }
 }
 
 fn gather(

@@ -9,6 +9,7 @@ pub(crate) mod extract;
 pub(crate) mod generate;
 pub(crate) mod guard;
 pub(crate) mod info;
+pub(crate) mod inspect;
 mod keys;
 pub(crate) mod locate;
 pub(crate) mod map;

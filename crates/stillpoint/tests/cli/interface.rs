@@ -4,8 +4,9 @@ use std::process::Stdio;
 
 use crate::{stderr, stdout, stillpoint};
 
-const VERBS: [&str; 14] = [
+const VERBS: [&str; 15] = [
     "info",
+    "inspect",
     "check",
     "map",
     "measure",

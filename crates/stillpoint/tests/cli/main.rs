@@ -5,6 +5,7 @@ mod check;
 mod compare;
 mod extract;
 mod info;
+mod inspect;
 mod interface;
 mod keys;
 mod map;
