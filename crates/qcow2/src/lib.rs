@@ -95,6 +95,7 @@ pub use error::Error;
 pub use name::Name;
 pub use views::{
     AnyFile, Below, Chain, ChainError, ChainOptions, Content, DenyAll, DirtyRange, DirtyRanges, Disk,
-    DiskOptions, FileId, Format, GuestView, Image, Layer, Reference, ReferenceError, ReferenceKind, Resolver,
-    SameDirectory, ScanOptions, SectorCipher, Source, Target, Unlock, VmState, detect,
+    DiskOptions, FileId, Format, GuestView, Image, Layer, LenientDisk, MAX_SKIPPED, Reference,
+    ReferenceError, ReferenceKind, Resolver, SameDirectory, ScanOptions, SectorCipher, SkipReport, Skipped,
+    Source, Target, Unlock, VmState, detect,
 };

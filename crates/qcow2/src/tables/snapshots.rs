@@ -77,18 +77,18 @@ impl SnapshotError {
     }
 }
 
-/// Reads the snapshot table.
+/// Reads the snapshot table into `snapshots`, which gets those before the first fault.
 ///
 /// Memory: each entry takes its own bytes and about 150 more, and all entries lie within the file and 64 MiB.
 pub(crate) fn read_snapshots<S: Storage + ?Sized>(
     storage: &S,
     header: &RawHeader,
-) -> Result<Vec<Snapshot>, Error> {
+    snapshots: &mut Vec<Snapshot>,
+) -> Result<(), Error> {
     let start = header.snapshots_offset;
     let limit = start.saturating_add(MAX_SNAPSHOT_TABLE_BYTES);
     let mut reader = TableReader::new(storage, "the snapshot table", start, limit);
     let what = if storage.len() <= limit { "file" } else { "64 MiB that a table may have" };
-    let mut snapshots = Vec::new();
     for entry in 0..header.nb_snapshots {
         let offset = HostOffset(reader.position());
         let past = || SnapshotError::PastTheEnd { entry, offset, what };
@@ -105,7 +105,7 @@ pub(crate) fn read_snapshots<S: Storage + ?Sized>(
             return Err(past().into());
         }
     }
-    Ok(snapshots)
+    Ok(())
 }
 
 fn snapshot(raw: &RawSnapshotHeader, tail: &[u8]) -> Option<Snapshot> {

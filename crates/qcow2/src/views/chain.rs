@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use stillpoint_storage::Storage;
 
+use super::lenient::Missing;
 use super::policy::{FileId, Resolver, Source};
 use super::reference::{Reference, ReferenceKind, Target};
 use super::{Format, Image, detect};
@@ -206,8 +207,54 @@ impl Chain {
             Some(format) => format,
             None => detect(&top.storage)?,
         };
-        let mut seen = HashSet::from([identity(&top)]);
-        let mut last = Layer::open(top, format)?;
+        let seen = HashSet::from([identity(&top)]);
+        Ok(Self::follow(Layer::open(top, format)?, seen, resolver, options))
+    }
+
+    /// As [`open`](Self::open), but goes on past what is damaged: a chain that is broken gets a last layer of which
+    /// nothing is known, and of a damaged snapshot table the snapshots before the damage are kept. What was damaged
+    /// comes with it. For a [`LenientDisk`](crate::LenientDisk).
+    ///
+    /// # Errors
+    /// When the first layer's header can't be read.
+    pub fn open_lenient(
+        top: Source,
+        format: Option<Format>,
+        resolver: &dyn Resolver,
+        options: &ChainOptions,
+    ) -> Result<(Self, Vec<Error>), Error> {
+        let format = match format {
+            Some(format) => format,
+            None => detect(&top.storage)?,
+        };
+        let seen = HashSet::from([identity(&top)]);
+        let mut damage = Vec::new();
+        let content = match format {
+            Format::Raw => Content::Raw,
+            Format::Qcow2 => {
+                let (image, error) = Image::open_readable(Arc::clone(&top.storage))?;
+                damage.extend(error);
+                Content::Qcow2(Box::new(image))
+            }
+        };
+        let (mut chain, broken) = Self::follow(Layer { source: top, content }, seen, resolver, options);
+        if let Some(error) = broken {
+            let len = chain.layers.last().map_or(0, Layer::virtual_size);
+            let reason = format!("what is below can't be opened: {error}");
+            let source = Source::new(Arc::new(Missing { len, reason }), "", None);
+            chain.layers.push(Layer { source, content: Content::Raw });
+            damage.push(error);
+        }
+        Ok((chain, damage))
+    }
+
+    /// Opens what is below `last`, up to the end or to where the chain is broken.
+    fn follow(
+        mut last: Layer,
+        mut seen: HashSet<Identity>,
+        resolver: &dyn Resolver,
+        options: &ChainOptions,
+    ) -> (Self, Option<Error>) {
         let mut layers = Vec::new();
         loop {
             let depth = layers.len() + 1;
@@ -215,8 +262,8 @@ impl Chain {
             layers.push(last);
             match next {
                 Ok(Some(layer)) => last = layer,
-                Ok(None) => return Ok((Self { layers }, None)),
-                Err(error) => return Ok((Self { layers }, Some(error))),
+                Ok(None) => return (Self { layers }, None),
+                Err(error) => return (Self { layers }, Some(error)),
             }
         }
     }

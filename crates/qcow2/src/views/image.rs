@@ -39,9 +39,22 @@ impl<S: Storage> Image<S> {
     /// When a rule of the format or a limit is broken (see [`limits`](crate::tables::limits)), a feature is
     /// not known, or bytes can't be read.
     pub fn open(storage: S) -> Result<Self, Error> {
+        match Self::open_readable(storage)? {
+            (image, None) => Ok(image),
+            (_, Some(error)) => Err(error),
+        }
+    }
+
+    /// As [`open`](Self::open), but where the snapshot table is damaged gives the image with the snapshots before the
+    /// damage, and the error.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), for header and extensions alone.
+    pub fn open_readable(storage: S) -> Result<(Self, Option<Error>), Error> {
         let (header, extensions) = Header::read(&storage)?;
-        let snapshots = read_snapshots(&storage, header.raw())?;
-        Ok(Self { storage, header, extensions, snapshots })
+        let mut snapshots = Vec::new();
+        let damage = read_snapshots(&storage, header.raw(), &mut snapshots).err();
+        Ok((Self { storage, header, extensions, snapshots }, damage))
     }
 
     /// What holds the image's bytes.

@@ -8,6 +8,7 @@ mod compare;
 mod differential;
 mod extract;
 mod guest_data;
+mod lenient;
 mod limits;
 mod mutation;
 mod plans;

@@ -1,0 +1,150 @@
+//! Going on past damage: what can be read is what a strict reader reads, and all else is on the list.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use stillpoint_qcow2::{Chain, ChainOptions, DenyAll, Disk, Format, Image, LenientDisk, Source};
+use stillpoint_storage::Storage;
+use stillpoint_testkit::image::plan::Plan;
+use stillpoint_testkit::image::{ClusterSpec, ImageBuilder, SnapshotSpec};
+
+use super::plans::{Files, plans};
+
+const CLUSTER: usize = 4096;
+
+fn fill(byte: u8) -> ClusterSpec {
+    ClusterSpec::Data(vec![byte; CLUSTER])
+}
+
+fn lenient(bytes: Vec<u8>) -> (LenientDisk, usize) {
+    let bytes: Arc<dyn Storage> = Arc::new(bytes);
+    let source = Source::new(bytes, "image", None);
+    let opened = Chain::open_lenient(source, Some(Format::Qcow2), &DenyAll, &ChainOptions::default());
+    let (chain, damage) = opened.expect("the header is sound");
+    let disk = Disk::open(&chain, &DenyAll).expect("the L1 table is there");
+    (LenientDisk::new(&chain, disk), damage.len())
+}
+
+fn read_all(disk: &impl Storage) -> Vec<u8> {
+    let mut bytes = vec![0xee; usize::try_from(disk.len()).expect("it is short")];
+    disk.read_exact_at(0, &mut bytes).expect("it always can be read");
+    bytes
+}
+
+/// Places and lengths of what was skipped.
+fn skipped(disk: &LenientDisk) -> Vec<(u64, u64)> {
+    disk.skipped().parts.iter().map(|part| (part.guest.0, part.len)).collect()
+}
+
+#[test]
+fn damaged_entries_cost_their_clusters_and_no_more() {
+    let mut image = ImageBuilder::v3().cluster_bits(12).size(8 * 4096);
+    for index in 0..8 {
+        image = image.cluster(
+            index,
+            if index == 6 { ClusterSpec::Compressed(vec![0xff; 40]) } else { fill(index as u8 + 1) },
+        );
+    }
+    let bytes = image.clone().build();
+    let word = |at: u64| {
+        let at = usize::try_from(at).expect("short");
+        u64::from_be_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+    };
+    let l2 = word(word(40)) & 0x00ff_ffff_ffff_fe00;
+    // One past the end of the file, one where no cluster begins; the compressed one is no stream.
+    let image = image.patch_u64(l2 + 8, 1 << 63 | 1 << 40).patch_u64(l2 + 3 * 8, 1 << 63 | 0x1200);
+    let (disk, damage) = lenient(image.build());
+    let expected: Vec<u8> = [1, 0, 3, 0, 5, 6, 0, 8].iter().flat_map(|&byte| [byte; CLUSTER]).collect();
+    assert!(read_all(&disk) == expected);
+    assert_eq!(skipped(&disk), [(4096, 4096), (3 * 4096, 4096), (6 * 4096, 4096)]);
+    assert_eq!((damage, disk.skipped().bytes()), (0, 3 * 4096));
+    let report = disk.skipped();
+    let reasons: Vec<&str> = report.parts.iter().map(|part| part.reason.as_str()).collect();
+    for (reason, text) in reasons.iter().zip(["past the end", "no cluster begins", "damaged"]) {
+        assert!(reason.contains(text), "{reason}");
+    }
+    // Reading it again changes nothing, nor does a part of a cluster.
+    disk.read_exact_at(4000, &mut [0; 500]).expect("it always can be read");
+    assert_eq!(disk.skipped(), report);
+}
+
+#[test]
+fn a_missing_backing_file_costs_what_would_be_read_from_it() {
+    let image = ImageBuilder::v3().cluster_bits(12).size(4 * 4096).backing(b"gone.raw", Some("raw"));
+    let (disk, damage) = lenient(image.cluster(1, fill(7)).cluster(2, ClusterSpec::Zero).build());
+    let expected = [vec![0; CLUSTER], vec![7; CLUSTER], vec![0; 2 * CLUSTER]].concat();
+    assert!(read_all(&disk) == expected);
+    assert_eq!((skipped(&disk), damage), (vec![(0, 4096), (3 * 4096, 4096)], 1));
+    assert!(disk.skipped().parts[0].reason.contains("gone.raw"), "{:?}", disk.skipped());
+}
+
+#[test]
+fn snapshots_before_the_damage_of_their_table_are_kept() {
+    let image = ImageBuilder::v3()
+        .snapshot(SnapshotSpec::new("1", "first"))
+        .snapshot(SnapshotSpec::new("2", "second"));
+    let bytes = image.clone().build();
+    // The second entry follows the first's 40 bytes and its id and name, at the next multiple of eight; its extra
+    // data's length is at 36.
+    let table = u64::from_be_bytes(bytes[64..72].try_into().expect("eight bytes"));
+    let bytes = image.patch_u32(table + 48 + 36, 1025).build();
+    assert!(Image::open(&bytes).is_err());
+    let (image, damage) = Image::open_readable(&bytes).expect("the header is sound");
+    assert_eq!(
+        image.snapshots().iter().map(|snapshot| snapshot.name.to_text()).collect::<Vec<_>>(),
+        ["first"]
+    );
+    assert!(damage.expect("there is damage").to_string().contains("entry 1"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn what_is_not_on_the_list_is_what_a_strict_reader_reads(
+        plan in plans(),
+        patches in prop::collection::vec((any::<prop::sample::Index>(), any::<u64>(), 0_u32..64), 1..12),
+        cut in prop::option::of(any::<prop::sample::Index>()),
+    ) {
+        let mut made = Plan::of(&plan).make();
+        let top = made.files.iter_mut().find(|file| file.name == "0").expect("it is the first");
+        // The header stays.
+        for (at, value, shift) in patches {
+            let at = 512 + at.index(top.bytes.len().saturating_sub(520).max(1));
+            if let Some(bytes) = top.bytes.get_mut(at / 8 * 8..at / 8 * 8 + 8) {
+                bytes.copy_from_slice(&(value >> shift).to_be_bytes());
+            }
+        }
+        if let Some(cut) = cut {
+            let len = top.bytes.len() / 2 + cut.index(top.bytes.len() / 2);
+            top.bytes.truncate(len);
+        }
+        let bytes: Arc<dyn Storage> = Arc::new(top.bytes.clone());
+        let files = Files(made);
+        let source = Source::new(bytes, "0", None);
+        let opened = Chain::open_lenient(source, Some(Format::Qcow2), &files, &ChainOptions::default());
+        let Ok((chain, _)) = opened else { return Ok(()) };
+        let Ok(strict) = Disk::open(&chain, &files) else { return Ok(()) };
+        let disk = LenientDisk::new(&chain, Disk::open(&chain, &files).expect("it was opened before"));
+        if disk.len() > 1 << 24 {
+            return Ok(());
+        }
+        let bytes = read_all(&disk);
+        let report = disk.skipped();
+        prop_assert!(report.parts.windows(2).all(|two| two[0].guest.0 + two[0].len < two[1].guest.0));
+        let is_skipped = |at: u64| {
+            let part = report.parts.partition_point(|part| part.guest.0 <= at).checked_sub(1);
+            part.is_some_and(|part| at - report.parts[part].guest.0 < report.parts[part].len)
+        };
+        let mut sector = [0; 512];
+        for at in (0..disk.len()).step_by(512) {
+            let read = &bytes[usize::try_from(at).expect("short")..][..512];
+            match strict.read_exact_at(at, &mut sector) {
+                Err(_) => prop_assert!(is_skipped(at), "{at:#x} can't be read"),
+                Ok(()) if !is_skipped(at) => prop_assert!(read == sector, "{at:#x} is other data"),
+                Ok(()) => {}
+            }
+            prop_assert!(!is_skipped(at) || read == [0; 512], "{at:#x} is skipped, but not zeros");
+        }
+    }
+}
