@@ -37,6 +37,7 @@ Examples:
   stillpoint extract --snapshot nightly disk.qcow2 nightly.raw
   stillpoint extract -O qcow2 -c --compression-type zstd --verify disk.qcow2 small.qcow2
   stillpoint extract --snapshot nightly --vmstate disk.qcow2 nightly.vmstate
+  stillpoint extract --lenient --output json torn.qcow2 what-is-left.raw
   stillpoint extract --passphrase-file key.txt encrypted.qcow2 disk.raw
   stillpoint extract --brick /bricks/b0 --brick /bricks/b1 vm1/disk.qcow2 /restore/disk.raw")]
 pub(crate) struct ExtractArgs {
@@ -71,6 +72,11 @@ pub(crate) struct ExtractArgs {
     /// Compare the whole new disk with the old one before it gets its name
     #[arg(long)]
     pub(crate) verify: bool,
+
+    /// Go on past damage and missing backing files: what can't be read becomes zeros, and is listed with the reason. Exits
+    /// 3 when there was any
+    #[arg(long, conflicts_with_all = ["target_format", "compress", "verify", "vmstate"])]
+    pub(crate) lenient: bool,
 
     /// Replace OUT if it exists
     #[arg(long)]

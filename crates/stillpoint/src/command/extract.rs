@@ -4,11 +4,14 @@ use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use stillpoint_qcow2::extract::{ExtractOptions, Extracted, extract, extract_bytes};
 use stillpoint_qcow2::tables::Compression;
-use stillpoint_qcow2::{DiskOptions, Format as ImageFormat, GuestView, VmState};
+use stillpoint_qcow2::{
+    Disk, DiskOptions, Format as ImageFormat, GuestView, LenientDisk, SkipReport, Skipped, VmState,
+};
 
 use crate::cli::{CompressionType, DiskFormat, ExtractArgs, Global};
 use crate::command::keys;
 use crate::command::opened::{self, Opened};
+use crate::command::source::with_causes;
 use crate::exit::Exit;
 use crate::logging;
 use crate::output::{self, Format};
@@ -34,13 +37,62 @@ struct Report<'a> {
     file_size: u64,
     /// Whether the whole new disk was compared with the old one.
     verified: bool,
+    /// What `--lenient` went past; absent without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damage: Option<Damage>,
+}
+
+/// What was gone past.
+#[derive(Debug, Serialize)]
+struct Damage {
+    /// What could not be opened.
+    unopened: Vec<String>,
+    /// Parts of the disk that could not be read, and are zeros in the file.
+    skipped: Vec<Part>,
+    /// Bytes in further parts, too many to list.
+    skipped_untold: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Part {
+    offset: u64,
+    length: u64,
+    reason: String,
+}
+
+impl Damage {
+    fn is_empty(&self) -> bool {
+        self.unopened.is_empty() && self.skipped.is_empty() && self.skipped_untold == 0
+    }
+
+    /// Says it on stderr.
+    fn complain(&self) {
+        for damage in &self.unopened {
+            logging::complain(damage);
+        }
+        for part in &self.skipped {
+            logging::complain(&format!(
+                "{} bytes at {} are zeros now: {}",
+                part.length, part.offset, part.reason
+            ));
+        }
+        if self.skipped_untold > 0 {
+            logging::complain(&format!("{} bytes more are zeros now", self.skipped_untold));
+        }
+    }
 }
 
 pub(crate) fn run(args: &ExtractArgs, global: &Global) -> Result<Exit> {
     if args.compress && args.target_format == DiskFormat::Raw {
         bail!("a raw disk can't be compressed: -c goes with -O qcow2");
     }
-    let opened = match opened::open(&args.volume, &args.allow, &args.file, args.format.as_deref())? {
+    let format = args.format.as_deref();
+    let opened = if args.lenient {
+        opened::open_lenient(&args.volume, &args.allow, &args.file, format)?
+    } else {
+        opened::open(&args.volume, &args.allow, &args.file, format)?.map(|opened| (opened, Vec::new()))
+    };
+    let (opened, unopened) = match opened {
         Ok(opened) => opened,
         Err(complaint) => {
             logging::complain(&complaint);
@@ -48,8 +100,13 @@ pub(crate) fn run(args: &ExtractArgs, global: &Global) -> Result<Exit> {
         }
     };
     let mut progress = Progress::new(global);
-    let done =
+    let (done, skipped) =
         write(args, &opened, &mut progress).with_context(|| format!("{} wasn't extracted", args.file))?;
+    let damage = skipped.map(|report| Damage {
+        unopened: unopened.iter().map(with_causes).collect(),
+        skipped: report.parts.into_iter().map(Part::from).collect(),
+        skipped_untold: report.untold,
+    });
     drop(progress);
     let kind = match args.target_format {
         _ if args.vmstate => "vmstate",
@@ -67,6 +124,7 @@ pub(crate) fn run(args: &ExtractArgs, global: &Global) -> Result<Exit> {
         bytes_written: done.written,
         file_size: done.file_size,
         verified: args.verify,
+        damage,
     };
     match args.output {
         Format::Json => output::print_json(&report)?,
@@ -82,10 +140,27 @@ pub(crate) fn run(args: &ExtractArgs, global: &Global) -> Result<Exit> {
             if report.verified { ", the same as the disk" } else { "" },
         ))?,
     }
-    Ok(Exit::Done)
+    match report.damage.filter(|damage| !damage.is_empty()) {
+        None => Ok(Exit::Done),
+        Some(damage) => {
+            damage.complain();
+            Ok(Exit::Partial)
+        }
+    }
 }
 
-fn write(args: &ExtractArgs, opened: &Opened, progress: &mut Progress) -> Result<Extracted> {
+impl From<Skipped> for Part {
+    fn from(part: Skipped) -> Self {
+        Self { offset: part.guest.0, length: part.len, reason: part.reason }
+    }
+}
+
+/// Writes what is asked for, and tells what was skipped, where that is allowed.
+fn write(
+    args: &ExtractArgs,
+    opened: &Opened,
+    progress: &mut Progress,
+) -> Result<(Extracted, Option<SkipReport>)> {
     let (chain, resolver) = (&opened.chain, &*opened.resolver);
     let snapshot = opened.snapshot(args.snapshot.as_deref()).map_err(anyhow::Error::msg)?;
     let keys = keys::keyring(&args.keys).map_err(anyhow::Error::msg)?;
@@ -94,7 +169,13 @@ fn write(args: &ExtractArgs, opened: &Opened, progress: &mut Progress) -> Result
         let state = VmState::open(chain, snapshot, resolver, &disk_options)?;
         let state = state.context("the snapshot has no VM state")?;
         let mut step = |at: stillpoint_qcow2::extract::Step| progress.bytes("extracting", at.done, at.total);
-        return Ok(extract_bytes(&state, &args.out, args.force, &mut step)?);
+        return Ok((extract_bytes(&state, &args.out, args.force, &mut step)?, None));
+    }
+    if args.lenient {
+        let disk = LenientDisk::new(chain, Disk::open_with(chain, snapshot, resolver, &disk_options)?);
+        let mut step = |at: stillpoint_qcow2::extract::Step| progress.bytes("extracting", at.done, at.total);
+        let done = extract_bytes(&disk, &args.out, args.force, &mut step)?;
+        return Ok((done, Some(disk.skipped())));
     }
     let view = GuestView::open(chain, snapshot, resolver, &disk_options)?;
     let compression = args.compress.then_some(match args.compression_type {
@@ -112,5 +193,5 @@ fn write(args: &ExtractArgs, opened: &Opened, progress: &mut Progress) -> Result
         .compression(compression)
         .verify(args.verify);
     let mut step = |at: stillpoint_qcow2::extract::Step| progress.bytes("extracting", at.done, at.total);
-    Ok(extract(&view, &args.out, &options, &mut step)?)
+    Ok((extract(&view, &args.out, &options, &mut step)?, None))
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use stillpoint_backup::image::{LocalImages, VolumeImages};
 use stillpoint_qcow2::tables::Snapshot;
-use stillpoint_qcow2::{AnyFile, Chain, ChainOptions, Format, Resolver, Source};
+use stillpoint_qcow2::{AnyFile, Chain, ChainOptions, Error, Format, Resolver, Source};
 
 use crate::cli::{AllowArgs, VolumeArgs};
 use crate::command::source::{self, system_text, with_causes};
@@ -24,6 +24,34 @@ pub(crate) fn open(
     name: &str,
     format: Option<&str>,
 ) -> Result<Result<Opened, String>> {
+    let follow = |source, format, resolver: &dyn Resolver, options: &_| {
+        Chain::open(source, format, resolver, options).map(|chain| (chain, Vec::new()))
+    };
+    Ok(open_with(volume, allow, name, format, follow)?.map(|(opened, _)| opened))
+}
+
+/// As [`open`], but goes on past damage and missing backing files, and tells of them.
+pub(crate) fn open_lenient(
+    volume: &VolumeArgs,
+    allow: &AllowArgs,
+    name: &str,
+    format: Option<&str>,
+) -> Result<Result<(Opened, Vec<Error>), String>> {
+    open_with(volume, allow, name, format, Chain::open_lenient)
+}
+
+fn open_with(
+    volume: &VolumeArgs,
+    allow: &AllowArgs,
+    name: &str,
+    format: Option<&str>,
+    follow: impl FnOnce(
+        Source,
+        Option<Format>,
+        &dyn Resolver,
+        &ChainOptions,
+    ) -> Result<(Chain, Vec<Error>), Error>,
+) -> Result<Result<(Opened, Vec<Error>), String>> {
     let could_not_open = |why: String| Ok(Err(format!("Could not open '{name}': {why}")));
     let format = match format {
         None => None,
@@ -53,8 +81,8 @@ pub(crate) fn open(
     };
     // As qemu-img does, where an image doesn't say. What may be opened is limited all the same.
     let options = ChainOptions::default().detect_backing_format(true);
-    match Chain::open(source, format, &*resolver, &options) {
-        Ok(chain) => Ok(Ok(Opened { chain, resolver })),
+    match follow(source, format, &*resolver, &options) {
+        Ok((chain, damage)) => Ok(Ok((Opened { chain, resolver }, damage))),
         Err(error) => could_not_open(error.qemu_text().unwrap_or_else(|| with_causes(&error))),
     }
 }

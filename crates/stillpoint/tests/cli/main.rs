@@ -8,6 +8,7 @@ mod info;
 mod inspect;
 mod interface;
 mod keys;
+mod lenient;
 mod map;
 mod measure;
 mod snapshots;
