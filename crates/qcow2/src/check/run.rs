@@ -31,7 +31,8 @@ pub(super) struct L1 {
 
 pub(super) fn run<S: Storage + ?Sized>(storage: &S, options: &CheckOptions) -> Result<CheckReport, Error> {
     let subject = Subject::open(storage)?;
-    let bitmaps = bitmaps::directory(&subject)?;
+    // A disk by itself is not the worse for bitmaps that can't be read.
+    let bitmaps = if options.scope == Scope::All { bitmaps::directory(&subject)? } else { Vec::new() };
     let mut check = Check {
         subject: &subject,
         options,
@@ -70,7 +71,10 @@ impl<S: Storage + ?Sized> Check<'_, '_, S> {
     fn judge(&mut self, bitmaps: &[Bitmap]) -> Result<(), Failure> {
         let subject = self.subject;
         self.bits();
-        let table = snapshots::read(subject, &mut self.tally)?;
+        let table = match self.options.scope {
+            Scope::Active => SnapshotTable::default(),
+            _ => snapshots::read(subject, &mut self.tally)?,
+        };
         if subject.clusters() > MOST_CLUSTERS {
             return Err(Failure::TooManyClusters);
         }

@@ -4,7 +4,7 @@
 use stillpoint_qcow2::check::{
     CheckOptions, CheckReport, Class, Consequence, Failure, Finding, L2Fault, Layer, Scope, Structure,
 };
-use stillpoint_testkit::image::{ClusterSpec, ImageBuilder, LuksSpec, SnapshotSpec};
+use stillpoint_testkit::image::{BitmapSpec, ClusterSpec, ImageBuilder, LuksSpec, SnapshotSpec};
 
 const CLUSTER: u64 = 65536;
 
@@ -114,6 +114,20 @@ fn of_one_disk_only_refcounts_that_are_too_low_are_faults() {
     assert_eq!(report.findings, [Finding::Refcount { cluster, stored: 0, counted: 1 }]);
     assert_eq!(report.findings[0].consequence(), Consequence::UnsafeToWrite);
     assert!(check(&image, Scope::Active).is_sound());
+}
+
+#[test]
+fn a_disk_is_judged_whatever_snapshot_table_or_bitmaps_say() {
+    let mut image = two_disks();
+    image[60..64].copy_from_slice(&u32::MAX.to_be_bytes());
+    assert!(matches!(check(&image, Scope::All).failure, Some(Failure::TooManySnapshots { .. })));
+    assert!(check(&image, Scope::Active).is_sound());
+    let damaged = BitmapSpec { kind: 9, ..BitmapSpec::new("b") };
+    let mut snapshot = SnapshotSpec::new("1", "before").extra(0, 1 << 20, 0);
+    snapshot.clusters = vec![(0, data(1))];
+    let image = ImageBuilder::v3().bitmap(damaged).snapshot(snapshot).build();
+    assert!(CheckReport::gather(&image, &CheckOptions::default()).is_err());
+    assert!(check(&image, self::snapshot()).is_sound() && check(&image, Scope::Active).is_sound());
 }
 
 #[test]
