@@ -19,8 +19,8 @@ mod text;
 pub use gather::InfoOptions;
 pub use json::chain_to_json;
 pub(crate) use json::print as print_json;
-pub(crate) use size::human;
 pub use model::{ChildInfo, ImageInfo, SnapshotInfo};
+pub(crate) use size::human;
 pub use specific::{
     BitmapFlag, BitmapInfo, EncryptionInfo, FileInfo, FormatSpecific, LuksInfo, LuksSlotInfo, Qcow2Info,
 };
