@@ -5,5 +5,6 @@
 #![forbid(unsafe_code)]
 
 pub mod cost;
+pub mod images;
 pub mod side_by_side;
 pub mod suites;

@@ -1,6 +1,9 @@
 //! What is measured.
 
+mod check;
 mod info;
+mod map;
+mod read;
 mod shards;
 mod volume;
 
@@ -10,6 +13,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
+use crate::images::Images;
 use crate::side_by_side::Comparison;
 
 /// What all suites work with.
@@ -23,6 +27,8 @@ pub struct Setting {
     pub rounds: u32,
     /// Where inputs are made.
     pub dir: TempDir,
+    /// Images that are kept from run to run.
+    pub images: Images,
 }
 
 impl Setting {
@@ -38,7 +44,9 @@ impl Setting {
             .prefix("stillpoint-bench-")
             .tempdir()
             .context("no temporary directory")?;
-        Ok(Self { stillpoint, quick, rounds: if quick { 5 } else { 10 }, dir })
+        let target = stillpoint.ancestors().nth(2).context("the program is in no target directory")?;
+        let images = Images::new(&target.join("bench"), quick)?;
+        Ok(Self { stillpoint, quick, rounds: if quick { 5 } else { 10 }, dir, images })
     }
 }
 
@@ -54,8 +62,14 @@ pub enum Outcome {
 /// A suite.
 pub type Suite = fn(&Setting) -> Result<Outcome>;
 
-/// All suites, in the order in which they run.
-pub const ALL: &[Suite] = &[info::run, shards::run];
+/// All suites with their names, in the order in which they run.
+pub const ALL: &[(&str, Suite)] = &[
+    ("info", info::run),
+    ("map", map::run),
+    ("check", check::run),
+    ("read", read::run),
+    ("shards", shards::run),
+];
 
 /// Whether a program that is measured against is here.
 fn has(program: &str) -> bool {

@@ -17,6 +17,9 @@ struct Args {
     /// The program `stillpoint`, built for release.
     #[arg(long)]
     stillpoint: PathBuf,
+    /// Only this suite; repeatable.
+    #[arg(long)]
+    only: Vec<String>,
 }
 
 fn main() -> Result<ExitCode> {
@@ -26,7 +29,10 @@ fn main() -> Result<ExitCode> {
         "warm caches, both in turns, the best of {} rounds; a ratio above 1 says that ours is faster",
         setting.rounds
     );
-    for suite in suites::ALL {
+    for (name, suite) in suites::ALL {
+        if !args.only.is_empty() && !args.only.iter().any(|wanted| wanted == name) {
+            continue;
+        }
         match suite(&setting)? {
             suites::Outcome::Measured(comparisons) => {
                 for comparison in comparisons {
