@@ -2,7 +2,8 @@
 //!
 //! [`differences`] goes through two disks lazily and gives every range that differs, whatever they are made of:
 //! active disks or snapshots, of images or raw files, of one size or two (what a disk doesn't have counts as zeros).
-//! Both maps are walked together: where both are zeros, or both are the same place of the same file, nothing is read.
+//! Both maps are walked together: where both are zeros, or both are the same place of the same local file, nothing is
+//! read.
 //!
 //! [`verdict()`] says what `qemu-img compare` says.
 //!

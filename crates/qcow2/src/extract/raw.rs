@@ -7,6 +7,10 @@ use crate::GuestView;
 use crate::parallel::in_parallel;
 use crate::windows::Windows;
 
+/// Parts shorter than this are read and written: sharing them costs the file system more than that, and leaves both
+/// files in pieces.
+const SMALL: u64 = 32 << 10;
+
 pub(super) fn fill(
     view: &GuestView,
     part: &Part,
@@ -21,7 +25,8 @@ pub(super) fn fill(
     for extent in view.map().extents() {
         let extent = extent?;
         if extent.data && !extent.zero {
-            if let Some((file, from)) = view.in_file(&extent) {
+            let in_file = view.in_file(&extent).filter(|_| extent.length >= SMALL);
+            if let Some((file, from)) = in_file {
                 copier.copy(file, from, extent.start, extent.length)?;
             } else {
                 let mut at = extent.start;

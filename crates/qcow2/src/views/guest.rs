@@ -34,7 +34,9 @@ impl GuestView {
         };
         let disk = Disk::open_with(chain, snapshot, resolver, options)?;
         let files = chain.layers().iter().enumerate().map(|(depth, layer)| {
-            let tables = layer.source().id.clone();
+            // Another resolver may give the same id to another file, unless it is the kernel's.
+            let local = |id: &FileId| matches!(id, FileId::Inode { .. });
+            let tables = layer.source().id.clone().filter(local);
             let elsewhere = layer.image().is_some_and(|image| image.has_data_file());
             let data = if elsewhere {
                 disk.data(depth).and_then(|data| data.as_file()).and_then(|file| Source::file_id(file).ok())

@@ -82,7 +82,7 @@ pub(crate) fn plans() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
     fn any_image_that_can_be_made_reads_back_as_the_model_says(bytes in plans()) {
@@ -109,7 +109,7 @@ fn qemu_img_has_the_same_of_what_the_writer_writes() {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let Some(qemu_img) = QemuImg::find(directory.path()) else { return };
     let (mut disks, mut snapshots) = (0, 0);
-    for seed in 0..24 {
+    for seed in 0..16 {
         let made = Plan::of(&noise(seed, 100 + usize::try_from(seed).expect("small") * 7)).make();
         for file in &made.files {
             std::fs::write(directory.path().join(&file.name), &file.bytes).expect("it can be written");
@@ -137,5 +137,5 @@ fn qemu_img_has_the_same_of_what_the_writer_writes() {
         judge(made).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     }
     println!("compared {disks} disks and {snapshots} snapshots with qemu-img");
-    assert!(snapshots > 8, "the plans have too few snapshots: {snapshots}");
+    assert!(snapshots > 5, "the plans have too few snapshots: {snapshots}");
 }
