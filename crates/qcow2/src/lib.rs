@@ -59,6 +59,17 @@
 //! [`Resolver`] of the caller's opens it: [`DenyAll`], [`SameDirectory`], [`Below`] a directory, [`AnyFile`], or
 //! one of your own. [`Chain`] finds loops by what the files are, not by their names, and has a bounded depth.
 //!
+//! # What is encrypted
+//!
+//! Guest data that is encrypted is refused by name, never handed out as it is stored, unless [`DiskOptions`] have
+//! somebody who opens it: with the feature `luks`, which is on by default, [`luks::Keyring`] does so with
+//! passphrases. Header, tables, map and check need no key.
+//!
+//! # What is damaged
+//!
+//! Is an error that names the place. [`LenientDisk`] goes on past it, with zeros in its place, and says what it
+//! skipped.
+//!
 //! # What hostile input can do
 //!
 //! Make [`Image::open`] fail with an [`Error`] that names the structure at fault. It can't cause a panic, and no
