@@ -59,6 +59,16 @@ pub enum MappingError {
     /// A compressed cluster where there can be none.
     #[error("the cluster of {0} is compressed, which an image with an external data file can't have")]
     CompressedInDataFile(GuestOffset),
+    /// A cluster of an external data file that isn't where the guest has it.
+    #[error(
+        "the cluster of {guest} is told to be at {offset}, but in an external data file it must be where the guest has it"
+    )]
+    NotAtItsPlace {
+        /// The cluster's first byte in the guest's disk.
+        guest: GuestOffset,
+        /// Where a byte of it is told to be.
+        offset: HostOffset,
+    },
     /// Subclusters that are both allocated and zero, or allocated in no cluster.
     #[error("the subclusters of {guest} contradict each other: {bits:#018x}")]
     Subclusters {

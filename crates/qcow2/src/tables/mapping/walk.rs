@@ -106,6 +106,12 @@ impl Rules {
         // In an external data file, 0 is a place like any other.
         let host =
             (offset != 0 || (self.data_file && entry.is_copied())).then(|| HostOffset(offset + inside));
+        if let Some(offset) = host
+            && self.data_file
+            && offset.0 != at.0
+        {
+            return Err(MappingError::NotAtItsPlace { guest, offset });
+        }
         if self.extended {
             let bits = RawSubclusters(word(index * 2 + 1)?);
             return subcluster(bits, inside / (cluster / SUBCLUSTERS), host)
@@ -200,5 +206,20 @@ mod tests {
             (run(0x800).len, run(0x800).allocation),
             (60 * 512, Allocation::Unallocated { host: None })
         );
+    }
+
+    #[test]
+    fn a_cluster_of_a_data_file_is_where_the_guest_has_it_or_refused() {
+        let rules = Rules { data_file: true, ..RULES };
+        let mut table = vec![0; 512];
+        // The first is at 0, which only its bit for a refcount of one tells; the third is not at its place.
+        for (index, entry) in [1_u64 << 63, 0x200, 0x600].into_iter().enumerate() {
+            table[index * 8..index * 8 + 8].copy_from_slice(&entry.to_be_bytes());
+        }
+        let walk = |at| rules.walk(&table, GuestOffset(0), GuestOffset(at), 4096);
+        let run = walk(0).expect("it is sound");
+        assert_eq!((run.len, run.allocation), (1024, Allocation::Data { host: HostOffset(0) }));
+        let refused = MappingError::NotAtItsPlace { guest: GuestOffset(0x400), offset: HostOffset(0x600) };
+        assert_eq!(walk(0x400), Err(refused));
     }
 }
