@@ -1,6 +1,8 @@
 //! What is measured.
 
 mod check;
+mod compare;
+mod extract;
 mod info;
 mod map;
 mod read;
@@ -68,6 +70,8 @@ pub const ALL: &[(&str, Suite)] = &[
     ("map", map::run),
     ("check", check::run),
     ("read", read::run),
+    ("compare", compare::run),
+    ("extract", extract::run),
     ("shards", shards::run),
 ];
 
