@@ -1,5 +1,6 @@
 //! The bits of every bitmap: the same ranges as QEMU's NBD server tells.
 
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -22,7 +23,8 @@ impl Server {
         command.current_dir(matrix.directory()).stdin(Stdio::null());
         let server = Self(command.spawn().expect("it was found and can be run"));
         let begin = Instant::now();
-        while !socket.exists() {
+        // The socket is there before anybody listens at it.
+        while UnixStream::connect(socket).is_err() {
             assert!(begin.elapsed() < Duration::from_secs(60), "qemu-nbd doesn't listen\n{}", image.script());
             std::thread::sleep(Duration::from_millis(2));
         }
