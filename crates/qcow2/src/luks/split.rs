@@ -38,7 +38,8 @@ mod tests {
         /// What is split, by the rule in the other direction, is merged again.
         #[test]
         fn a_key_comes_back_from_its_stripes(
-            key in prop::collection::vec(any::<u8>(), 1..80),
+            // From the shortest that LUKS has: of keys of a byte or two, others come by chance.
+            key in prop::collection::vec(any::<u8>(), 16..80),
             noise in prop::collection::vec(any::<u8>(), 5 * 80),
             sha1 in any::<bool>(),
         ) {
