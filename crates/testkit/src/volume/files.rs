@@ -239,8 +239,13 @@ impl BrickTrees {
     /// that it was to change, and what is read after the others come back is not defined. Refused here.
     fn has_to_change(&self, spot: &Spot) -> io::Result<bool> {
         let exists = self.exists(spot)?;
-        if !exists && self.members(spot.subvolume).any(|number| self.brick(number).join(&spot.path).exists())
-        {
+        // Bricks that blame it saw the file go.
+        let blamed = |about| {
+            let blames = |by| self.blame(by, about, &spot.parent, Change::Entry).unwrap_or(0) > 0;
+            self.up(spot).into_iter().any(blames)
+        };
+        let has_it = |number| self.brick(number).join(&spot.path).exists() && !blamed(number);
+        if !exists && self.members(spot.subvolume).any(has_it) {
             return Err(io::Error::other("only bricks that are down have the file"));
         }
         Ok(exists)
