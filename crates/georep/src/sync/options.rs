@@ -37,6 +37,7 @@ pub struct SyncOptions {
     /// takes the processor from them.
     pub first_poll: Duration,
     /// The least pause between two readings of the rows; a reading that takes longer is followed by a pause as long.
+    /// A reading starts a Python program for each brick.
     pub poll: Duration,
     /// How often the root is touched again while waiting.
     pub touch_every: Duration,
@@ -66,7 +67,7 @@ impl SyncOptions {
             touch_delay: Duration::from_millis(1050),
             rollover_slack: Duration::ZERO,
             first_poll: Duration::from_secs(4),
-            poll: Duration::from_millis(500),
+            poll: Duration::from_secs(1),
             touch_every: Duration::from_secs(30),
             starved_after: Duration::from_secs(60),
             max_restarts: 2,
