@@ -1,5 +1,6 @@
 //! Runs that go well, and runs that the world interrupts.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -22,38 +23,70 @@ pub(crate) fn healthy(stage: &Stage) -> Result<()> {
     stage.ensure_guest_writes()
 }
 
-/// Exports the disk from the secondary's bricks, paused right after the proof, and lets e2fsck and the guest's own
-/// checksums judge it.
+/// Exports the disk from the secondary's bricks, where replication is stopped and the point still stands, and lets
+/// e2fsck and the guest's own checksums judge it.
 pub(crate) fn far_side_is_whole(stage: &Stage) -> Result<()> {
     stage.proven_run()?;
     let paths = stage.guest().volume_paths();
+    let mut images = Vec::new();
     let mut raws = Vec::new();
     for (place, path) in paths.iter().enumerate() {
         let qcow2 = stage.scratch.path().join(format!("far-{place}.qcow2"));
         let raw = stage.scratch.path().join(format!("far-{place}.raw"));
-        let mut export = stage.stillpoint();
-        export
-            .args(["export", "--output", "json", "--volume"])
-            .arg(stage.volume_spec(SiteName::B))
-            .arg(path)
-            .arg(&qcow2);
-        finish(&mut export)?.expect(0)?;
+        export_far(stage, path, &qcow2)?;
         let convert =
             Command::new("qemu-img").args(["convert", "-O", "raw"]).arg(&qcow2).arg(&raw).output()?;
         ensure!(convert.status.success(), "{}", String::from_utf8_lossy(&convert.stderr));
-        std::fs::remove_file(&qcow2)?;
+        images.push(qcow2);
         raws.push(raw);
     }
     let keep = stage.lab.config().guest.as_ref().context("no guest")?.keep_files;
     let check = stillpoint_lab::check_guest_disks(&raws, keep)?;
-    for raw in raws {
-        std::fs::remove_file(raw)?;
+    if !check.is_whole() {
+        // Whose fault: the export's, if it reads otherwise now or than the mount; else the bricks hold it.
+        for (path, image) in paths.iter().zip(&images) {
+            let again = image.with_extension("again");
+            export_far(stage, path, &again)?;
+            eprintln!("exported again: {}", difference(image, &again)?);
+            let mount = stage.lab.site(SiteName::B).host_mount().join(path);
+            eprintln!("through the mount: {}", difference(image, &mount)?);
+        }
+    }
+    for file in raws.iter().chain(&images) {
+        std::fs::remove_file(file)?;
     }
     ensure!(check.is_whole(), "{check:#?}");
     ensure!(check.disks.iter().all(|disk| disk.good > 0), "nothing was checked: {check:#?}");
     // The point was taken frozen: nothing is left in the journal.
     ensure!(check.disks.iter().all(|disk| !disk.journal_replayed), "{check:#?}");
     Ok(())
+}
+
+fn export_far(stage: &Stage, path: &Path, to: &Path) -> Result<()> {
+    let mut export = stage.stillpoint();
+    export
+        .args(["export", "--output", "json", "--volume"])
+        .arg(stage.volume_spec(SiteName::B))
+        .arg(path)
+        .arg(to);
+    finish(&mut export)?.expect(0).map(drop)
+}
+
+/// Where two files of some hundred MiB differ, for a person who looks for the cause.
+fn difference(one: &Path, other: &Path) -> Result<String> {
+    let (one, other) = (std::fs::read(one)?, std::fs::read(other)?);
+    let differs = |place: &usize| one.get(*place) != other.get(*place);
+    let places = || 0..one.len().max(other.len());
+    let Some(first) = places().find(differs) else { return Ok("the same".to_owned()) };
+    let last = places().rfind(differs).unwrap_or(first);
+    let zeros = |bytes: &[u8]| bytes.get(first..=last).is_some_and(|part| part.iter().all(|&byte| byte == 0));
+    Ok(format!(
+        "lengths {} and {}, different from {first} to {last}; all zeros there: {} and {}",
+        one.len(),
+        other.len(),
+        zeros(&one),
+        zeros(&other)
+    ))
 }
 
 pub(crate) fn second_run_is_locked_out(stage: &Stage) -> Result<()> {
