@@ -56,7 +56,7 @@ pub(super) fn no_libvirt(context: &mut Context<'_>) -> Result<Option<Outcome>> {
 }
 
 /// How many test programs run at once, each with a lab of its own: they wait for replication most of the time.
-const LANES: usize = 3;
+const LANES: usize = 2;
 
 /// Every test program that asks for the feature `e2e`.
 pub(super) fn end_to_end(context: &mut Context<'_>) -> Result<Outcome> {
