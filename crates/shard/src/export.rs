@@ -6,9 +6,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::RenameFlags;
-use rustix::io::Errno;
-use stillpoint_storage::{ExtentKind, Storage};
+use stillpoint_storage::{ExtentKind, Storage, rename_new};
 
 use crate::ShardError;
 
@@ -112,19 +110,6 @@ impl Drop for Part {
             // The error that led here is the one to report.
             let _ = std::fs::remove_file(&self.path);
         }
-    }
-}
-
-/// Renames, and refuses to replace.
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    let cwd = rustix::fs::CWD;
-    match rustix::fs::renameat_with(cwd, from, cwd, to, RenameFlags::NOREPLACE) {
-        // File systems that don't know the flag know hard links.
-        Err(Errno::INVAL | Errno::NOSYS) => {
-            std::fs::hard_link(from, to)?;
-            std::fs::remove_file(from)
-        }
-        other => Ok(other?),
     }
 }
 

@@ -33,6 +33,7 @@ mod mmap;
 #[cfg(feature = "positioned-io")]
 mod positioned;
 mod reader;
+mod rename;
 mod storage;
 
 pub use extent::{Extent, ExtentKind, Extents, extents};
@@ -42,4 +43,5 @@ pub use mmap::MappedFile;
 #[cfg(feature = "positioned-io")]
 pub use positioned::{FromReadAt, ToReadAt};
 pub use reader::{StorageReader, StreamStorage};
+pub use rename::rename_new;
 pub use storage::Storage;

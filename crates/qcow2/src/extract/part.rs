@@ -6,8 +6,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::RenameFlags;
-use rustix::io::Errno;
+use stillpoint_storage::rename_new;
 
 use super::ExtractError;
 
@@ -161,17 +160,4 @@ impl Drop for Part {
 pub(super) fn is_zero(bytes: &[u8]) -> bool {
     let (words, rest) = bytes.as_chunks::<16>();
     words.iter().all(|word| *word == [0; 16]) && rest.iter().all(|&byte| byte == 0)
-}
-
-/// Renames, and refuses to replace.
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    let cwd = rustix::fs::CWD;
-    match rustix::fs::renameat_with(cwd, from, cwd, to, RenameFlags::NOREPLACE) {
-        // File systems that don't know the flag know hard links.
-        Err(Errno::INVAL | Errno::NOSYS) => {
-            std::fs::hard_link(from, to)?;
-            std::fs::remove_file(from)
-        }
-        other => Ok(other?),
-    }
 }
