@@ -1,12 +1,10 @@
 //! Copying what a [`Storage`] holds to a file, holes as holes.
 
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 
-use stillpoint_storage::{ExtentKind, Storage, rename_new};
+use stillpoint_storage::{ExtentKind, FreshFile, Storage};
 
 use crate::ShardError;
 
@@ -46,81 +44,24 @@ pub fn copy_file(
     options: &ExportOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Progress, ShardError> {
-    match target.symlink_metadata() {
-        Ok(_) if !options.overwrite => return Err(ShardError::TargetExists { path: target.to_owned() }),
-        Ok(meta) if !meta.is_file() => {
-            let error = io::Error::new(io::ErrorKind::AlreadyExists, "it is not a regular file");
-            return Err(ShardError::io("replace", target, error));
-        }
-        _ => {}
-    }
-    let part = Part::create(target)?;
+    let wrapped = |error: io::Error| match error.kind() {
+        io::ErrorKind::AlreadyExists => ShardError::TargetExists { path: target.to_owned() },
+        _ => ShardError::io("export to", target, error),
+    };
+    let part = FreshFile::create(target, options.overwrite).map_err(wrapped)?;
     let done = fill(source, &part, progress)?;
-    part.finish(target, options.overwrite)?;
+    part.finish().map_err(wrapped)?;
     Ok(done)
-}
-
-/// A file that is removed again unless it is finished.
-struct Part {
-    file: File,
-    path: PathBuf,
-    finished: bool,
-}
-
-impl Part {
-    fn create(target: &Path) -> Result<Self, ShardError> {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let name = target.file_name().ok_or_else(|| {
-            ShardError::io(
-                "write",
-                target,
-                io::Error::new(io::ErrorKind::InvalidInput, "it has no file name"),
-            )
-        })?;
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let mut part = std::ffi::OsString::from(".");
-        // A file's name has at most 255 bytes; this leaves room for what is appended.
-        part.push(name.to_string_lossy().chars().take(48).collect::<String>());
-        part.push(format!(".{}-{number}.part", std::process::id()));
-        let path = target.with_file_name(part);
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-        let file = file.map_err(|error| ShardError::io("create", &path, error))?;
-        Ok(Self { file, path, finished: false })
-    }
-
-    fn finish(mut self, target: &Path, overwrite: bool) -> Result<(), ShardError> {
-        self.file.sync_all().map_err(|error| ShardError::io("bring to disk", &self.path, error))?;
-        let renamed =
-            if overwrite { std::fs::rename(&self.path, target) } else { rename_new(&self.path, target) };
-        renamed.map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => ShardError::TargetExists { path: target.to_owned() },
-            _ => ShardError::io("rename the complete copy to", target, error),
-        })?;
-        self.finished = true;
-        let dir = target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(dir)
-            .and_then(|dir| dir.sync_all())
-            .map_err(|error| ShardError::io("bring to disk", dir, error))
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        if !self.finished {
-            // The error that led here is the one to report.
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
 }
 
 fn fill(
     source: &dyn Storage,
-    part: &Part,
+    part: &FreshFile,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Progress, ShardError> {
-    let write = |error| ShardError::io("write", &part.path, error);
+    let write = |error| ShardError::io("write", part.path(), error);
     let total = source.len();
-    part.file.set_len(total).map_err(write)?;
+    part.file().set_len(total).map_err(write)?;
     let mut buffer = vec![0; PIECE];
     let mut state = Progress { done: 0, total, copied: 0 };
     while state.done < total {
@@ -131,7 +72,7 @@ fn fill(
             let n = usize::try_from(end - state.done).unwrap_or(PIECE).min(PIECE);
             let piece = &mut buffer[..n];
             source.read_exact_at(state.done, piece).map_err(reading)?;
-            part.file.write_all_at(piece, state.done).map_err(write)?;
+            part.file().write_all_at(piece, state.done).map_err(write)?;
             state.done += n as u64;
             state.copied += n as u64;
             progress(state);

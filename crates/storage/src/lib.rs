@@ -23,10 +23,13 @@
 //! | a stream that can seek | [`StreamStorage`]; the other way round, [`StorageReader`] |
 //! | what implements `positioned_io`'s traits | with the feature `positioned-io`, `FromReadAt` and `ToReadAt` |
 //! | a reference, `Box` or `Arc` to a storage | the storage itself |
+//!
+//! What is made of them is written through [`FreshFile`]: a file that is complete, or isn't there.
 #![deny(unsafe_code)]
 
 mod extent;
 mod file;
+mod fresh;
 mod memory;
 #[cfg(feature = "mmap")]
 mod mmap;
@@ -38,10 +41,10 @@ mod storage;
 
 pub use extent::{Extent, ExtentKind, Extents, extents};
 pub use file::FileStorage;
+pub use fresh::FreshFile;
 #[cfg(feature = "mmap")]
 pub use mmap::MappedFile;
 #[cfg(feature = "positioned-io")]
 pub use positioned::{FromReadAt, ToReadAt};
 pub use reader::{StorageReader, StreamStorage};
-pub use rename::rename_new;
 pub use storage::Storage;

@@ -6,12 +6,10 @@ use std::path::Path;
 use rustix::fs::RenameFlags;
 use rustix::io::Errno;
 
-/// Renames a file, and refuses to replace one: nothing is lost to a name that was taken meanwhile.
-///
-/// # Errors
-/// [`io::ErrorKind::AlreadyExists`] where `to` is there already; what `renameat2(2)`, or `link(2)` and `unlink(2)` on file
-/// systems that don't know its flag, say.
-pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+/// Renames a file, and refuses to replace one: nothing is lost to a name that was taken meanwhile. The error is
+/// [`io::ErrorKind::AlreadyExists`] then; else it is what `renameat2(2)`, or `link(2)` and `unlink(2)` on file systems
+/// that don't know its flag, say.
+pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     let cwd = rustix::fs::CWD;
     match rustix::fs::renameat_with(cwd, from, cwd, to, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS) => {
