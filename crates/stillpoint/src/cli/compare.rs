@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{AllowArgs, KeyArgs, VolumeArgs};
+use super::DiskArgs;
 use crate::output::Format;
 
 #[derive(Debug, Args)]
@@ -66,13 +66,7 @@ pub(crate) struct CompareArgs {
     pub(crate) image_opts: bool,
 
     #[command(flatten)]
-    pub(crate) allow: AllowArgs,
-
-    #[command(flatten)]
-    pub(crate) keys: KeyArgs,
-
-    #[command(flatten)]
-    pub(crate) volume: VolumeArgs,
+    pub(crate) disk: DiskArgs,
 
     /// The first image; with --volume or --brick a path from the volume's root on, or gfid:UUID
     #[arg(value_name = "FILE1")]

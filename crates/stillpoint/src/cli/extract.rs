@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{AllowArgs, KeyArgs, VolumeArgs};
+use super::DiskArgs;
 use crate::output::Format;
 
 /// What is written.
@@ -91,13 +91,7 @@ pub(crate) struct ExtractArgs {
     pub(crate) force_share: bool,
 
     #[command(flatten)]
-    pub(crate) allow: AllowArgs,
-
-    #[command(flatten)]
-    pub(crate) keys: KeyArgs,
-
-    #[command(flatten)]
-    pub(crate) volume: VolumeArgs,
+    pub(crate) disk: DiskArgs,
 
     /// The image; with --volume or --brick a path from the volume's root on, or gfid:UUID
     #[arg(value_name = "IMAGE")]

@@ -2,8 +2,7 @@
 
 use clap::Args;
 
-use super::{AllowArgs, VolumeArgs};
-use crate::output::Format;
+use super::{TableArgs, TellArgs};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -19,13 +18,8 @@ Examples:
   stillpoint map --one-layer --output json overlay.qcow2
   stillpoint map --volume /var/lib/glusterd/vols/gv1 vm1/disk.qcow2")]
 pub(crate) struct MapArgs {
-    /// How to write it
-    #[arg(long, value_name = "human|json", default_value = "human", env = "STILLPOINT_OUTPUT")]
-    pub(crate) output: Format,
-
-    /// The image's format; probed when it isn't given
-    #[arg(short, long = "format", value_name = "FMT")]
-    pub(crate) format: Option<String>,
+    #[command(flatten)]
+    pub(crate) tell: TellArgs,
 
     /// Begin at this byte of the disk; K, M, G and T are powers of 1024
     #[arg(short, long, value_name = "OFFSET", allow_hyphen_values = true)]
@@ -43,23 +37,8 @@ pub(crate) struct MapArgs {
     #[arg(long)]
     pub(crate) one_layer: bool,
 
-    /// Taken for compatibility: no image is ever locked
-    #[arg(short = 'U', long)]
-    pub(crate) force_share: bool,
-
-    /// Taken for compatibility: no key is needed
-    #[arg(long, value_name = "OBJDEF")]
-    pub(crate) object: Vec<String>,
-
-    /// Refused: an image is named by its file
-    #[arg(long, hide = true)]
-    pub(crate) image_opts: bool,
-
     #[command(flatten)]
-    pub(crate) allow: AllowArgs,
-
-    #[command(flatten)]
-    pub(crate) volume: VolumeArgs,
+    pub(crate) tables: TableArgs,
 
     /// The image; with --volume or --brick a path from the volume's root on, or gfid:UUID
     #[arg(value_name = "FILE")]

@@ -2,8 +2,7 @@
 
 use clap::Args;
 
-use super::{AllowArgs, VolumeArgs};
-use crate::output::Format;
+use super::{TableArgs, TellArgs};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -16,13 +15,8 @@ Examples:
   stillpoint measure -O qcow2 -l nightly disk.qcow2
   stillpoint measure -O qcow2 --size 100G")]
 pub(crate) struct MeasureArgs {
-    /// How to write it
-    #[arg(long, value_name = "human|json", default_value = "human", env = "STILLPOINT_OUTPUT")]
-    pub(crate) output: Format,
-
-    /// The image's format; probed when it isn't given
-    #[arg(short, long = "format", value_name = "FMT")]
-    pub(crate) format: Option<String>,
+    #[command(flatten)]
+    pub(crate) tell: TellArgs,
 
     /// The format to convert to: raw or qcow2
     #[arg(short = 'O', long = "target-format", value_name = "FMT", default_value = "raw")]
@@ -40,23 +34,8 @@ pub(crate) struct MeasureArgs {
     #[arg(short = 'l', long, value_name = "NAME|ID")]
     pub(crate) snapshot: Option<String>,
 
-    /// Taken for compatibility: no image is ever locked
-    #[arg(short = 'U', long)]
-    pub(crate) force_share: bool,
-
-    /// Taken for compatibility: no key is needed
-    #[arg(long, value_name = "OBJDEF")]
-    pub(crate) object: Vec<String>,
-
-    /// Refused: an image is named by its file
-    #[arg(long, hide = true)]
-    pub(crate) image_opts: bool,
-
     #[command(flatten)]
-    pub(crate) allow: AllowArgs,
-
-    #[command(flatten)]
-    pub(crate) volume: VolumeArgs,
+    pub(crate) tables: TableArgs,
 
     /// The image; with --volume or --brick a path from the volume's root on, or gfid:UUID
     #[arg(value_name = "FILE")]

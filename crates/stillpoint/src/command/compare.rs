@@ -21,12 +21,12 @@ pub(crate) fn run(args: &CompareArgs, global: &Global) -> Result<Exit> {
         logging::complain("--image-opts is not supported: name the images' files");
         return Ok(Exit::Failed);
     }
-    let keys = match keys::keyring(&args.keys) {
+    let keys = match keys::keyring(&args.disk.keys) {
         Ok(keys) => keys,
         Err(complaint) => return Ok(not_opened(&complaint)),
     };
     let open = |name: &str, format: &Option<String>| {
-        opened::open(&args.volume, &args.allow, name, format.as_deref())
+        opened::open(&args.disk.volume, &args.disk.allow, name, format.as_deref())
     };
     let sides =
         [(&args.first, &args.a_format, &args.a_snapshot), (&args.second, &args.b_format, &args.b_snapshot)];

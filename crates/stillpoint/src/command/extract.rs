@@ -88,9 +88,10 @@ pub(crate) fn run(args: &ExtractArgs, global: &Global) -> Result<Exit> {
     }
     let format = args.format.as_deref();
     let opened = if args.lenient {
-        opened::open_lenient(&args.volume, &args.allow, &args.file, format)?
+        opened::open_lenient(&args.disk.volume, &args.disk.allow, &args.file, format)?
     } else {
-        opened::open(&args.volume, &args.allow, &args.file, format)?.map(|opened| (opened, Vec::new()))
+        opened::open(&args.disk.volume, &args.disk.allow, &args.file, format)?
+            .map(|opened| (opened, Vec::new()))
     };
     let (opened, unopened) = match opened {
         Ok(opened) => opened,
@@ -163,7 +164,7 @@ fn write(
 ) -> Result<(Extracted, Option<SkipReport>)> {
     let (chain, resolver) = (&opened.chain, &*opened.resolver);
     let snapshot = opened.snapshot(args.snapshot.as_deref()).map_err(anyhow::Error::msg)?;
-    let keys = keys::keyring(&args.keys).map_err(anyhow::Error::msg)?;
+    let keys = keys::keyring(&args.disk.keys).map_err(anyhow::Error::msg)?;
     let disk_options = DiskOptions::default().keys(&keys);
     if let Some(snapshot) = snapshot.filter(|_| args.vmstate) {
         let state = VmState::open(chain, snapshot, resolver, &disk_options)?;

@@ -19,10 +19,12 @@ pub(crate) fn run(args: &MapArgs) -> Result<Exit> {
         Ok(asked) => asked,
         Err(complaint) => return Ok(failed(&complaint)),
     };
-    let opened = match opened::open(&args.volume, &args.allow, &args.file, args.format.as_deref())? {
-        Ok(opened) => opened,
-        Err(complaint) => return Ok(failed(&complaint)),
-    };
+    let opened =
+        match opened::open(&args.tables.volume, &args.tables.allow, &args.file, args.tell.format.as_deref())?
+        {
+            Ok(opened) => opened,
+            Err(complaint) => return Ok(failed(&complaint)),
+        };
     let map = match open(args, &opened) {
         Ok(map) => map,
         Err(complaint) => return Ok(failed(&complaint)),
@@ -44,7 +46,7 @@ struct Asked {
 
 impl Asked {
     fn parse(args: &MapArgs) -> Result<Self, String> {
-        if args.image_opts {
+        if args.tables.image_opts {
             return Err("--image-opts is not supported: name the image's file".into());
         }
         let number = |what, text: &Option<String>, otherwise| {
@@ -70,7 +72,7 @@ fn open(args: &MapArgs, opened: &Opened) -> Result<GuestMap, String> {
 fn write(args: &MapArgs, map: &GuestMap, asked: &Asked) -> std::io::Result<Result<(), text::TextError>> {
     let extents = map.extents_in(asked.start, asked.length);
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let complete = match args.output {
+    let complete = match args.tell.output {
         output::Format::Json => json::write(extents, asked.start, &mut out)?.map_err(Into::into),
         output::Format::Human => text::write(map, extents, &mut out)?,
     };

@@ -20,7 +20,7 @@ const NOT_MEASURED: [&str; 10] =
 pub(crate) fn run(args: &MeasureArgs) -> Result<Exit> {
     match measure(args)? {
         Ok(measure) => {
-            output::print(&match args.output {
+            output::print(&match args.tell.output {
                 output::Format::Json => measure.to_json() + "\n",
                 output::Format::Human => measure.to_text(),
             })?;
@@ -47,10 +47,11 @@ fn measure(args: &MeasureArgs) -> Result<Result<Measure, String>> {
             }
         });
     };
-    let opened = match opened::open(&args.volume, &args.allow, name, args.format.as_deref())? {
-        Ok(opened) => opened,
-        Err(complaint) => return Ok(Err(complaint)),
-    };
+    let opened =
+        match opened::open(&args.tables.volume, &args.tables.allow, name, args.tell.format.as_deref())? {
+            Ok(opened) => opened,
+            Err(complaint) => return Ok(Err(complaint)),
+        };
     let Ok(snapshot) = opened.snapshot(args.snapshot.as_deref().map(snapshot_name)) else {
         return Ok(Err("Failed to load snapshot: Can't find snapshot".into()));
     };
@@ -59,13 +60,13 @@ fn measure(args: &MeasureArgs) -> Result<Result<Measure, String>> {
 
 /// What is asked for, and the size if that is given in the place of an image.
 fn asked(args: &MeasureArgs) -> Result<(Target, Option<u64>), String> {
-    if args.image_opts {
+    if args.tables.image_opts {
         return Err("--image-opts is not supported: name the image's file".into());
     }
     let size = match (&args.size, &args.file) {
         (Some(_), Some(_)) => return Err("--size N cannot be used together with a filename.".into()),
         (None, None) => return Err("Either --size N or one filename must be specified.".into()),
-        (Some(_), None) if args.format.is_some() || args.snapshot.is_some() => {
+        (Some(_), None) if args.tell.format.is_some() || args.snapshot.is_some() => {
             return Err("--image-opts, -f, and -l require a filename argument.".into());
         }
         (size, _) => size.as_ref().map(|size| number::bytes("image size", size)).transpose()?,
