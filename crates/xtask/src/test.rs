@@ -2,6 +2,7 @@
 
 mod full;
 mod lab;
+mod package;
 mod steps;
 
 use std::collections::BTreeMap;

@@ -18,6 +18,7 @@ pub(crate) struct Workspace {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Package {
     pub(crate) name: String,
+    pub(crate) version: String,
     features: std::collections::BTreeMap<String, Vec<String>>,
     targets: Vec<Target>,
     /// `None`: may be published anywhere. An empty list: never.

@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 
-use super::{Context, Step, lab};
+use super::{Context, Step, lab, package};
 use crate::fuzz;
 use crate::programs::{CARGO_DENY, CARGO_FUZZ};
 use crate::report::Outcome;
-use crate::workspace::{Package, cargo};
+use crate::workspace::cargo;
 
 /// All of them.
 pub(super) const ALL: &[Step] = &[
@@ -45,7 +45,11 @@ pub(super) const ALL: &[Step] = &[
         about: "a crate outside the workspace uses each library through its public API",
         run: consumer,
     },
-    Step { name: "package", about: "each published crate packs and builds from its package", run: package },
+    Step {
+        name: "package",
+        about: "each published crate packs and builds from its package",
+        run: package::package,
+    },
     Step { name: "fuzz", about: "every fuzz target runs for a few seconds from its seeds", run: fuzz_smoke },
     Step { name: "e2e", about: "the whole cycle on real programs, in the lab", run: lab::end_to_end },
 ];
@@ -180,20 +184,6 @@ fn consumer(context: &mut Context<'_>) -> Result<Outcome> {
     context
         .run(cargo().arg("clippy").args(manifest).arg(&target).arg("--all-targets").args(DENY_WARNINGS))?;
     context.run(cargo().arg("test").args(manifest).arg(&target))?;
-    Ok(Outcome::Passed)
-}
-
-fn package(context: &mut Context<'_>) -> Result<Outcome> {
-    let names: Vec<String> =
-        context.workspace.publishable().map(|package: &Package| package.name.clone()).collect();
-    let mut pack = cargo();
-    pack.arg("package").args(names.iter().flat_map(|name| ["--package", name]));
-    if !context.workspace.is_clean()? {
-        context.tee.say("the work tree has changes that are not committed: they are packed as they are")?;
-        pack.arg("--allow-dirty");
-    }
-    context.run(&mut pack)?;
-    context.notes.push(format!("{} crates", names.len()));
     Ok(Outcome::Passed)
 }
 
