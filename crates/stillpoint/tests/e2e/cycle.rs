@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use stillpoint_backup::manifest::{Layer, Manifest, TrimmedHasher};
 use stillpoint_lab::SiteName;
 
 use crate::lab::{Ended, Stage, finish, paused};
@@ -42,8 +43,11 @@ pub(crate) fn far_side_is_whole(stage: &Stage) -> Result<()> {
     }
     let keep = stage.lab.config().guest.as_ref().context("no guest")?.keep_files;
     let check = stillpoint_lab::check_guest_disks(&raws, keep)?;
-    if !check.is_whole() {
-        // Whose fault: the export's, if it reads otherwise now or than the mount; else the bricks hold it.
+    let as_proven: Result<Vec<()>> =
+        paths.iter().zip(&images).map(|(path, image)| ensure_as_proven(stage, path, image)).collect();
+    if !check.is_whole() || as_proven.is_err() {
+        // Whose fault: the export's, if it is not what was proven, or reads otherwise now or than the mount; else what
+        // was proven is not what the guest had.
         for (path, image) in paths.iter().zip(&images) {
             let again = image.with_extension("again");
             export_far(stage, path, &again)?;
@@ -55,6 +59,7 @@ pub(crate) fn far_side_is_whole(stage: &Stage) -> Result<()> {
     for file in raws.iter().chain(&images) {
         std::fs::remove_file(file)?;
     }
+    as_proven?;
     ensure!(check.is_whole(), "{check:#?}");
     ensure!(check.disks.iter().all(|disk| disk.good > 0), "nothing was checked: {check:#?}");
     // The point was taken frozen: nothing is left in the journal.
@@ -70,6 +75,36 @@ fn export_far(stage: &Stage, path: &Path, to: &Path) -> Result<()> {
         .arg(path)
         .arg(to);
     finish(&mut export)?.expect(0).map(drop)
+}
+
+/// An exported file is, shard by shard, what the newest run proved.
+fn ensure_as_proven(stage: &Stage, path: &Path, exported: &Path) -> Result<()> {
+    let manifest: Manifest =
+        serde_json::from_slice(&std::fs::read(stage.newest_run_dir()?.join("secondary.json"))?)?;
+    let layers = manifest.disks.iter().flat_map(|disk| &disk.layers);
+    let proven = layers
+        .filter_map(|layer| if let Layer::Found(file) = layer { Some(file) } else { None })
+        .find(|file| Path::new(&file.path) == path)
+        .with_context(|| format!("{} was not proven", path.display()))?;
+    let bytes = std::fs::read(exported)?;
+    ensure!(bytes.len() as u64 == proven.size, "{} bytes of {}", bytes.len(), proven.size);
+    let differ: Vec<usize> = bytes
+        .chunks(usize::try_from(proven.shard_size)?)
+        .zip(&proven.shards)
+        .enumerate()
+        .filter(|(_, (bytes, shard))| {
+            let mut hasher = TrimmedHasher::new();
+            hasher.update(bytes);
+            hasher.finish().0 != shard.digest
+        })
+        .map(|(index, _)| index)
+        .collect();
+    ensure!(
+        differ.is_empty(),
+        "the export of {} is not what was proven in shards {differ:?}",
+        path.display()
+    );
+    Ok(())
 }
 
 /// Where two files of some hundred MiB differ, for a person who looks for the cause.

@@ -113,11 +113,16 @@ impl Stage {
         finish(&mut self.run_command())?.proven()
     }
 
-    /// The journal of the newest run.
-    pub(crate) fn newest_journal(&self) -> Result<Vec<stillpoint_backup::journal::Record>> {
+    /// Where the newest run keeps what it knows.
+    pub(crate) fn newest_run_dir(&self) -> Result<PathBuf> {
         let state = stillpoint_backup::StateDir::open(&self.state())?;
         let newest = state.runs()?.into_iter().max().context("there is no run")?;
-        Ok(stillpoint_backup::journal::read(&state.run_dir(&newest).join("journal"))?.records)
+        Ok(state.run_dir(&newest))
+    }
+
+    /// The journal of the newest run.
+    pub(crate) fn newest_journal(&self) -> Result<Vec<stillpoint_backup::journal::Record>> {
+        Ok(stillpoint_backup::journal::read(&self.newest_run_dir()?.join("journal"))?.records)
     }
 
     /// No disk of the guest is an overlay in the live or the inactive XML, no job is left, no overlay's file lies
