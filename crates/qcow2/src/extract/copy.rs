@@ -4,14 +4,22 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use rustix::io::Errno;
+use stillpoint_storage::{Extent, ExtentKind, Storage};
 
 use super::ExtractError;
 use super::part::Part;
+use crate::Error;
 
 /// Most bytes that the kernel is asked to copy in one call.
 const MOST: u64 = 1 << 30;
 /// Bytes that are copied at a time where the kernel won't.
 const PIECE: usize = 1 << 20;
+/// Parts shorter than this are read and written where the kernel would do nothing else.
+const SMALL: u64 = 32 << 10;
+/// Bytes of a sample that is compared.
+const SAMPLE: usize = 4096;
+/// `f_type` of file systems on which files can share blocks: XFS, btrfs, bcachefs; see statfs(2).
+const SHARING: [u64; 3] = [0x5846_5342, 0x9123_683e, 0xca45_1a4e];
 
 /// Copies parts of files into a [`Part`]: neighbours in one call, and shared instead of copied where the file system
 /// can (XFS, btrfs) and both ends are whole blocks of it.
@@ -21,6 +29,10 @@ pub(super) struct Copier<'a> {
     pending: Option<Pending<'a>>,
     /// Whether the kernel is still asked. Files of different file systems it may refuse to copy.
     kernel: bool,
+    /// Whether the new file's file system is one where files can share blocks.
+    shares: bool,
+    /// How often the kernel copied something.
+    calls: u64,
     /// Bytes that the kernel copied or shared.
     pub(super) by_kernel: u64,
     /// Bytes that went through this process.
@@ -36,8 +48,30 @@ struct Pending<'a> {
 }
 
 impl<'a> Copier<'a> {
-    pub(super) const fn new(part: &'a Part) -> Self {
-        Self { part, pending: None, kernel: true, by_kernel: 0, by_us: 0 }
+    pub(super) fn new(part: &'a Part) -> Self {
+        let shares = rustix::fs::fstatfs(part.file())
+            .is_ok_and(|found| u64::try_from(found.f_type).is_ok_and(|kind| SHARING.contains(&kind)));
+        Self { part, pending: None, kernel: true, shares, calls: 0, by_kernel: 0, by_us: 0 }
+    }
+
+    /// Whether the kernel should be asked to copy `len` bytes from `from` on to `to`, rather than read and write them on
+    /// several threads.
+    pub(super) const fn is_worth_it(&self, from: u64, to: u64, len: u64) -> bool {
+        let block = self.part.block_size();
+        // What is shared isn't brought to disk once more: of blocks here and there, that takes longest.
+        let shared = self.shares && from % block == to % block && len >= block;
+        self.kernel && (shared || len >= SMALL)
+    }
+
+    /// What is to be copied first of `len` bytes from `from` on, or skipped. The kernel copies a hole as zeros where it
+    /// doesn't share it.
+    pub(super) fn extent(&self, storage: &dyn Storage, from: u64, len: u64) -> Result<Extent, ExtractError> {
+        if self.shares {
+            return Ok(Extent { offset: from, len, kind: ExtentKind::Data });
+        }
+        let what = "the holes of the file";
+        let found = storage.next_extent(from).map_err(|source| Error::Io { what, offset: from, source })?;
+        Ok(Extent { len: found.len.clamp(1, len), ..found })
     }
 
     /// Copies `len` bytes of `file` from `from` on to `to`, at the latest when [`flush`](Self::flush) is called.
@@ -91,6 +125,10 @@ impl<'a> Copier<'a> {
         ) {
             Ok(done) if done > 0 => {
                 self.by_kernel += done as u64;
+                self.calls += 1;
+                if is_sampled(self.calls) {
+                    self.compare_end(pending, done)?;
+                }
                 Ok(done as u64)
             }
             Err(Errno::INTR) => Ok(0),
@@ -103,6 +141,28 @@ impl<'a> Copier<'a> {
         }
     }
 
+    /// Compares the end of what the kernel copied with what it is a copy of.
+    fn compare_end(&self, pending: &Pending<'_>, done: usize) -> Result<(), ExtractError> {
+        let (mut wanted, mut found) = ([0; SAMPLE], [0; SAMPLE]);
+        let len = done.min(SAMPLE);
+        let before = (done - len) as u64;
+        let (from, to) = (pending.from + before, pending.to + before);
+        let (wanted, found) =
+            (wanted.get_mut(..len).unwrap_or_default(), found.get_mut(..len).unwrap_or_default());
+        pending
+            .file
+            .read_exact_at(wanted, from)
+            .map_err(|source| ExtractError::Read { offset: to, source })?;
+        self.part.file().read_exact_at(found, to).map_err(|error| self.part.failed("read again", error))?;
+        match wanted.iter().zip(found.iter()).position(|(a, b)| a != b) {
+            None => Ok(()),
+            Some(first) => {
+                let path = self.part.path().to_owned();
+                Err(ExtractError::Changed { path, offset: to + first as u64 })
+            }
+        }
+    }
+
     fn copy_some(&mut self, pending: &Pending<'_>) -> Result<u64, ExtractError> {
         let mut buffer = vec![0; usize::try_from(pending.len).unwrap_or(PIECE).min(PIECE)];
         pending
@@ -112,5 +172,22 @@ impl<'a> Copier<'a> {
         self.part.write_sparse(pending.to, &buffer)?;
         self.by_us += buffer.len() as u64;
         Ok(buffer.len() as u64)
+    }
+}
+
+/// Whether what the kernel copied in its call of that number, from 1 on, is looked at: all of the first 16, then 8 of
+/// twice as many each time.
+const fn is_sampled(call: u64) -> bool {
+    call < 16 || call.is_multiple_of(1 << (call.ilog2() - 3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_calls_the_smaller_the_part_that_is_looked_at() {
+        let sampled = |calls| (1..=calls).filter(|call| is_sampled(*call)).count();
+        assert_eq!([1, 15, 16, 17, 32, 1 << 18].map(sampled), [1, 15, 16, 16, 24, 128]);
     }
 }

@@ -15,7 +15,7 @@ pub enum ExtractError {
         /// The file.
         path: PathBuf,
     },
-    /// The tables can't be read.
+    /// The image can't be read: its tables, or its data where that is read in the order of the file.
     #[error(transparent)]
     Map(#[from] Error),
     /// The guest's bytes can't be read.
@@ -36,8 +36,12 @@ pub enum ExtractError {
         /// Why.
         source: io::Error,
     },
-    /// What was written is not what is read again.
-    #[error("{} has other bytes at offset {offset} than were written there: don't trust its storage", path.display())]
+    /// What was written, or copied by the kernel, is not what is read again.
+    #[error(
+        "{} has other bytes at offset {offset} than were written there: don't trust its storage, \
+        unless the image was written to meanwhile",
+        path.display()
+    )]
     Changed {
         /// The file.
         path: PathBuf,

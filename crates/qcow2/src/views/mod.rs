@@ -5,6 +5,7 @@ mod decrypt;
 mod dirty;
 mod disk;
 mod format;
+mod gather;
 mod guest;
 mod image;
 mod lenient;
