@@ -11,6 +11,7 @@ mod keys;
 mod lenient;
 mod map;
 mod measure;
+mod sharded;
 mod snapshots;
 mod volume;
 

@@ -19,7 +19,7 @@ struct Site {
 }
 
 /// The program takes bricks as they are, with `trusted.*` xattrs, which only root sees.
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     let root = fs::metadata("/proc/self").expect("proc").uid() == 0;
     if !root {
         println!("skipped: trusted.* xattrs take root");
