@@ -16,6 +16,8 @@ const MOST: u64 = 1 << 30;
 const PIECE: usize = 1 << 20;
 /// Parts shorter than this are read and written where the kernel would do nothing else.
 const SMALL: u64 = 32 << 10;
+/// Parts that are gathered before they are copied.
+const BATCH: usize = 1 << 16;
 /// Bytes of a sample that is compared.
 const SAMPLE: usize = 4096;
 /// `f_type` of file systems on which files can share blocks: XFS, btrfs, bcachefs; see statfs(2).
@@ -26,7 +28,8 @@ const SHARING: [u64; 3] = [0x5846_5342, 0x9123_683e, 0xca45_1a4e];
 #[derive(Debug)]
 pub(super) struct Copier<'a> {
     part: &'a Part,
-    pending: Option<Pending<'a>>,
+    /// What is to be copied.
+    pending: Vec<Pending<'a>>,
     /// Whether the kernel is still asked. Files of different file systems it may refuse to copy.
     kernel: bool,
     /// Whether the new file's file system is one where files can share blocks.
@@ -51,7 +54,7 @@ impl<'a> Copier<'a> {
     pub(super) fn new(part: &'a Part) -> Self {
         let shares = rustix::fs::fstatfs(part.file())
             .is_ok_and(|found| u64::try_from(found.f_type).is_ok_and(|kind| SHARING.contains(&kind)));
-        Self { part, pending: None, kernel: true, shares, calls: 0, by_kernel: 0, by_us: 0 }
+        Self { part, pending: Vec::new(), kernel: true, shares, calls: 0, by_kernel: 0, by_us: 0 }
     }
 
     /// Whether the kernel should be asked to copy `len` bytes from `from` on to `to`, rather than read and write them on
@@ -76,22 +79,28 @@ impl<'a> Copier<'a> {
 
     /// Copies `len` bytes of `file` from `from` on to `to`, at the latest when [`flush`](Self::flush) is called.
     pub(super) fn copy(&mut self, file: &'a File, from: u64, to: u64, len: u64) -> Result<(), ExtractError> {
-        if let Some(pending) = &mut self.pending
-            && std::ptr::eq(pending.file, file)
-            && pending.from + pending.len == from
-            && pending.to + pending.len == to
-        {
-            pending.len += len;
-            return Ok(());
+        match self.pending.last_mut() {
+            Some(last)
+                if std::ptr::eq(last.file, file)
+                    && last.from + last.len == from
+                    && last.to + last.len == to =>
+            {
+                last.len += len;
+            }
+            _ => self.pending.push(Pending { file, from, to, len }),
         }
-        self.flush()?;
-        self.pending = Some(Pending { file, from, to, len });
-        Ok(())
+        if self.pending.len() < BATCH { Ok(()) } else { self.flush() }
     }
 
-    /// Copies what is left.
+    /// Copies what is left, in the order in which it lies: a disk needn't seek, and XFS counts neighbouring blocks that are
+    /// shared in one record.
     pub(super) fn flush(&mut self) -> Result<(), ExtractError> {
-        let Some(mut pending) = self.pending.take() else { return Ok(()) };
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.sort_unstable_by_key(|pending| pending.from);
+        pending.into_iter().try_for_each(|pending| self.copy_all(pending))
+    }
+
+    fn copy_all(&mut self, mut pending: Pending<'a>) -> Result<(), ExtractError> {
         while pending.len > 0 {
             let done = if self.kernel { self.ask_kernel(&pending)? } else { self.copy_some(&pending)? };
             pending = Pending {
