@@ -32,6 +32,7 @@ mod features;
 mod names;
 mod stream;
 mod verdict;
+mod window;
 
 pub use account::{Account, Care, Statement};
 pub use verdict::{InspectOptions, Outcome, Verdict};

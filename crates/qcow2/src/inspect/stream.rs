@@ -4,6 +4,7 @@ use std::io::{self, Read};
 
 use super::account::Account;
 use super::verdict::{InspectOptions, Outcome, Verdict, limit, probe, refused};
+use super::window::look;
 use crate::Format;
 use crate::raw::RawHeader;
 use crate::tables::Header;
@@ -51,9 +52,25 @@ pub(super) fn judge<R: Read>(mut stream: R, options: &InspectOptions) -> io::Res
         );
         return Ok(Verdict::new(account));
     }
+    let seen = look(&head, &header, len);
+    if let Some(damage) = seen.damage {
+        account.refuse(
+            format!("Its tables are damaged: {damage}"),
+            "Data can't be read, or is overwritten when the image is written to.",
+        );
+        return Ok(Verdict::new(account));
+    }
     account.notable(
-        "Its tables were not looked at",
-        "They can't be in a stream that is read only once. Inspect the file when it is stored.",
+        format!(
+            "Of its tables only those were looked at that come in the first {} MiB: {} of {} entries of the L1 table, \
+            and {} L2 tables, but not {} that come later, nor any refcount, snapshot or bitmap",
+            KEPT >> 20,
+            seen.l1,
+            header.raw().l1_size,
+            seen.l2,
+            seen.later
+        ),
+        "They can't all be in a stream that is read only once. Inspect the file when it is stored.",
     );
     Ok(Verdict { outcome: Outcome::Incomplete, account })
 }

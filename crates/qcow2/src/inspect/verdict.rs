@@ -117,7 +117,8 @@ impl Verdict {
     }
 
     /// Judges an image as it comes by, without going back: what names other files, and whether the header is sound,
-    /// is seen at once. A small image is judged wholly; of a larger one the tables are not.
+    /// is seen at once. An image of less than 4 MiB is judged wholly; of a larger one the entries of L1 and L2 tables
+    /// in its first 4 MiB, and the account tells how many those are.
     ///
     /// Memory: 4 MiB. A stream that is found unsafe is not read to its end.
     ///

@@ -173,6 +173,62 @@ fn a_stream_is_judged_by_its_beginning_and_never_called_safe_for_that_alone() {
 }
 
 #[test]
+fn tables_at_the_beginning_of_a_stream_are_looked_at_and_the_others_counted() {
+    // Longer than what is kept, with its tables in that.
+    let build = |image: ImageBuilder| {
+        let mut bytes = image.build();
+        bytes.resize(5 << 20, 0);
+        bytes
+    };
+    let image = || {
+        let data = || ClusterSpec::Data(vec![1; 65536]);
+        ImageBuilder::v3().size(16 << 20).cluster(0, data()).cluster(2, data())
+    };
+    let sound = build(image());
+    let word = |at: u64| {
+        let at = usize::try_from(at).expect("short");
+        u64::from_be_bytes(sound[at..at + 8].try_into().expect("eight bytes"))
+    };
+    let l1 = word(40);
+    let l2 = word(l1) & 0x00ff_ffff_ffff_fe00;
+    let verdict = Verdict::of_stream(&sound[..], &options()).expect("memory");
+    let told = "1 of 1 entries of the L1 table, and 1 L2 tables, but not 0";
+    assert!(says(&verdict.account, Care::Notable, told), "{}", verdict.account.to_text());
+    assert_eq!((verdict.outcome, judge(&sound).outcome), (Outcome::Incomplete, Outcome::Safe));
+    let later = Verdict::of_stream(&large().build()[..], &options()).expect("memory");
+    assert!(says(&later.account, Care::Notable, "0 of 1 entries of the L1 table"));
+    let end = sound.len() as u64;
+    for (at, entry, damage) in [
+        (l1, 1 << 63 | end.next_multiple_of(65536), "entry 0 of the L1 table points to"),
+        (l1, 1 << 63 | 512, "entry 0 of the L1 table points to 512, where no cluster begins"),
+        (l1, 1 << 63 | l2 | 1, "entry 0 of the L1 table has reserved bits: 0x1"),
+        (l2 + 16, 1 << 63 | 1 << 40, "entry 2 of the L2 table at"),
+        (l2 + 8, 1 << 63 | 1 << 20 | 512, "entry 1 of the L2 table at"),
+        (l2 + 8, 1 << 62 | 1 << 40, "past the end of the image"),
+    ] {
+        let image = build(image().patch_u64(at, entry));
+        let stream = Verdict::of_stream(&image[..], &options()).expect("memory");
+        assert_eq!(stream.outcome, Outcome::Unsafe, "{damage}");
+        assert!(says(&stream.account, Care::Unsafe, damage), "{damage}: {}", stream.account.to_text());
+        assert_eq!(judge(&image).outcome, Outcome::Unsafe, "{damage}");
+    }
+}
+
+#[test]
+fn a_table_that_is_told_of_again_and_again_is_looked_at_once() {
+    let mut image = ImageBuilder::v3().size(1 << 40).build();
+    let l1 =
+        usize::try_from(u64::from_be_bytes(image[40..48].try_into().expect("eight bytes"))).expect("short");
+    image.resize(5 << 20, 0);
+    for entry in image[l1..l1 + 2048 * 8].as_chunks_mut().0 {
+        *entry = (1 << 63 | 3_u64 << 20).to_be_bytes();
+    }
+    let verdict = Verdict::of_stream(&image[..], &options()).expect("memory");
+    let told = "2048 of 2048 entries of the L1 table, and 1 L2 tables, but not 0";
+    assert!(says(&verdict.account, Care::Notable, told), "{}", verdict.account.to_text());
+}
+
+#[test]
 fn a_small_stream_is_judged_as_wholly_as_a_file() {
     let image = ImageBuilder::v3().cluster(1, ClusterSpec::Data(vec![1; 65536])).build();
     let streamed = Verdict::of_stream(Counted { bytes: &image, read: 0 }, &options()).expect("memory");
