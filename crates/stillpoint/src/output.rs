@@ -31,9 +31,12 @@ pub(crate) fn stream(write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result
 
 /// Writes JSON to stdout.
 pub(crate) fn print_json<T: Serialize>(value: &T) -> Result<()> {
-    let mut text = serde_json::to_string_pretty(value).context("can't encode the result")?;
-    text.push('\n');
-    print(&text)
+    print(&json(value)?)
+}
+
+/// A value as JSON, with a line feed at its end.
+pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> Result<String> {
+    Ok(serde_json::to_string_pretty(value).context("can't encode the result")? + "\n")
 }
 
 /// Whether the reader of stdout (or stderr) went away, which is no failure of ours.

@@ -13,9 +13,10 @@ Nothing that it names is opened.
 
 With --untrusted it gives a verdict, for services that are handed images by strangers: an image is unsafe if it names
 a backing file or a data file, needs what is not known, is damaged, or is not what was asked for. Read from a pipe,
-an image of more than 4 MiB is judged by its header, without its tables.
+an image of more than 4 MiB is judged by its header and by the L1 and L2 tables in its first 4 MiB; what wasn't looked
+at is told.
 
-Exit codes with --untrusted: 0 safe, 1 unsafe or not readable, 3 nothing speaks against it, but its tables could not be
+Exit codes with --untrusted: 0 safe, 1 unsafe or not readable, 3 nothing speaks against it, but not all tables could be
 looked at (--header-only makes that 0).
 
 Examples:

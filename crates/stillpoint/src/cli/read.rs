@@ -16,7 +16,7 @@ directory unless --allow-root or --allow-any widen it.
 Examples:
   stillpoint info disk.qcow2
   stillpoint info --output json --backing-chain disk.qcow2
-  stillpoint info --explain disk.qcow2
+  stillpoint info --explain --backing-chain disk.qcow2
   stillpoint info --volume /var/lib/glusterd/vols/gv1 vm1/disk.qcow2
   stillpoint info --brick /bricks/b0 --brick /bricks/b1 gfid:0f2c…")]
 pub(crate) struct InfoArgs {
@@ -33,7 +33,7 @@ pub(crate) struct InfoArgs {
     pub(crate) backing_chain: bool,
 
     /// Tell in plain words what each feature means, and what the image refers to outside of itself
-    #[arg(long, conflicts_with = "backing_chain")]
+    #[arg(long)]
     pub(crate) explain: bool,
 
     /// Taken for compatibility: no image is ever locked

@@ -69,20 +69,57 @@ fn tell(args: &InfoArgs) -> Result<Result<String, String>> {
         format!("Could not open '{name}': {why}")
     };
     if args.explain {
-        return match account(source, format) {
-            Ok(account) => inspect::document(name, None, &account, args.output).map(Ok),
+        return match accounts(args, source, format, &*resolver) {
+            Ok(accounts) => explained(args, &accounts).map(Ok),
             Err(error) => Ok(Err(complain(error))),
         };
     }
     Ok(gather(args, source, format, &*resolver).map_err(complain))
 }
 
-/// The image in plain words.
-fn account(source: Source, format: Option<Format>) -> Result<Account, Error> {
-    match format.map_or_else(|| detect(&source.storage), Ok)? {
-        Format::Raw => Ok(Account::of_raw(source.storage.len())),
-        Format::Qcow2 => Account::of_image(&Image::open(source.storage)?, &source.name),
+/// The images in plain words, each with its name.
+fn accounts(
+    args: &InfoArgs,
+    source: Source,
+    format: Option<Format>,
+    resolver: &dyn Resolver,
+) -> Result<Vec<(String, Account)>, Error> {
+    let raw = |source: &Source| Account::of_raw(source.storage.len());
+    if args.backing_chain {
+        let chain = Chain::open(source, format, resolver, &chain_options())?;
+        let layers = chain.layers().iter().map(|layer| {
+            let source = layer.source();
+            let account =
+                layer.image().map_or_else(|| Ok(raw(source)), |image| Account::of_image(image, &source.name));
+            Ok((source.name.to_string(), account?))
+        });
+        return layers.collect();
     }
+    let account = match format.map_or_else(|| detect(&source.storage), Ok)? {
+        Format::Raw => raw(&source),
+        Format::Qcow2 => Account::of_image(&Image::open(source.storage)?, &source.name)?,
+    };
+    Ok(vec![(args.file.clone(), account)])
+}
+
+/// What `--explain` writes: of a chain, one account after the other, or a list of them.
+fn explained(args: &InfoArgs, accounts: &[(String, Account)]) -> Result<String> {
+    let documents = accounts.iter().map(|(name, account)| inspect::Document::new(name, None, account));
+    let documents: Vec<_> = documents.collect();
+    Ok(match (args.output, &documents[..]) {
+        (output::Format::Json, [one]) if !args.backing_chain => one.to_json()?,
+        (output::Format::Json, all) => output::json(all)?,
+        (output::Format::Human, [one]) if !args.backing_chain => one.to_text(),
+        (output::Format::Human, all) => {
+            let texts = all.iter().map(|document| format!("{}:\n{}", document.filename, document.to_text()));
+            texts.collect::<Vec<_>>().join("\n")
+        }
+    })
+}
+
+/// As qemu-img does, where an image doesn't say. What may be opened is limited all the same.
+fn chain_options() -> ChainOptions {
+    ChainOptions::default().detect_backing_format(true)
 }
 
 fn gather(
@@ -93,9 +130,7 @@ fn gather(
 ) -> Result<String, Error> {
     let json = args.output == output::Format::Json;
     let mut text = if args.backing_chain {
-        // As qemu-img does, where an image doesn't say. What may be opened is limited all the same.
-        let options = ChainOptions::default().detect_backing_format(true);
-        let infos = ImageInfo::of_chain(&Chain::open(source, format, resolver, &options)?)?;
+        let infos = ImageInfo::of_chain(&Chain::open(source, format, resolver, &chain_options())?)?;
         if json { chain_to_json(&infos) } else { chain_to_text(&infos) }
     } else {
         let options = InfoOptions::default().format(format);

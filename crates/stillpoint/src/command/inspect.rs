@@ -13,7 +13,11 @@ use crate::output;
 pub(crate) fn run(args: &InspectArgs) -> Result<Exit> {
     let verdict = judge(args)?;
     let outcome = args.untrusted.then_some(verdict.outcome);
-    output::print(&document(&args.file, outcome, &verdict.account, args.output)?)?;
+    let document = Document::new(&args.file, outcome, &verdict.account);
+    output::print(&match args.output {
+        output::Format::Json => document.to_json()?,
+        output::Format::Human => document.to_text(),
+    })?;
     Ok(match verdict.outcome {
         _ if !args.untrusted => Exit::Done,
         Outcome::Safe => Exit::Done,
@@ -49,33 +53,37 @@ fn judge(args: &InspectArgs) -> Result<Verdict> {
     }
 }
 
+/// What is told of an image.
 #[derive(Debug, Serialize)]
-struct Document<'v> {
+pub(crate) struct Document<'v> {
     schema_version: u32,
-    filename: &'v str,
+    pub(crate) filename: &'v str,
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<Outcome>,
     statements: &'v [Statement],
+    #[serde(skip)]
+    account: &'v Account,
 }
 
-/// A verdict as it is written or, where none is asked for, the account alone.
-pub(crate) fn document(
-    filename: &str,
-    verdict: Option<Outcome>,
-    account: &Account,
-    format: output::Format,
-) -> Result<String> {
-    if format == output::Format::Json {
-        let document = Document { schema_version: 1, filename, verdict, statements: &account.statements };
-        return Ok(serde_json::to_string_pretty(&document).context("can't encode the result")? + "\n");
+impl<'v> Document<'v> {
+    /// A verdict or, where none is asked for, the account alone.
+    pub(crate) fn new(filename: &'v str, verdict: Option<Outcome>, account: &'v Account) -> Self {
+        Self { schema_version: 1, filename, verdict, statements: &account.statements, account }
     }
-    let verdict = match verdict {
-        None => "",
-        Some(Outcome::Safe) => "safe: nothing speaks against it\n",
-        Some(Outcome::Incomplete) => {
-            "incomplete: nothing was found that speaks against it, but not all was looked at\n"
-        }
-        Some(Outcome::Unsafe) => "unsafe: what is marked ! speaks against it\n",
-    };
-    Ok(format!("{verdict}{}", account.to_text()))
+
+    pub(crate) fn to_json(&self) -> Result<String> {
+        output::json(self)
+    }
+
+    pub(crate) fn to_text(&self) -> String {
+        let verdict = match self.verdict {
+            None => "",
+            Some(Outcome::Safe) => "safe: nothing speaks against it\n",
+            Some(Outcome::Incomplete) => {
+                "incomplete: nothing was found that speaks against it, but not all was looked at\n"
+            }
+            Some(Outcome::Unsafe) => "unsafe: what is marked ! speaks against it\n",
+        };
+        format!("{verdict}{}", self.account.to_text())
+    }
 }

@@ -85,3 +85,34 @@ fn an_account_is_no_verdict() {
         assert!(json.get("verdict").is_none());
     }
 }
+
+#[test]
+fn a_chain_is_explained_image_by_image() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let top = ImageBuilder::v3().backing(b"middle.qcow2", Some("qcow2")).build();
+    let middle = ImageBuilder::v2().backing(b"base.raw", Some("raw")).build();
+    for (name, bytes) in [("top.qcow2", &top), ("middle.qcow2", &middle), ("base.raw", &vec![0; 1024])] {
+        fs::write(dir.path().join(name), bytes).expect("written");
+    }
+    let explain = |args: &[&str]| {
+        let mut command = stillpoint();
+        command.current_dir(dir.path()).args(["info", "--explain", "--backing-chain"]).args(args);
+        command
+    };
+    let text = stdout(&mut explain(&["top.qcow2"]));
+    let parts: Vec<_> = text.split("\n\n").collect();
+    for (part, (name, fact)) in parts.iter().zip([
+        ("top.qcow2:\n", "version 3"),
+        ("middle.qcow2:\n", "version 2"),
+        ("base.raw:\n", "It is raw"),
+    ]) {
+        assert!(part.starts_with(name) && part.contains(fact), "{part}");
+    }
+    assert_eq!(parts.len(), 3, "{text}");
+    let json: Value =
+        serde_json::from_str(&stdout(&mut explain(&["--output", "json", "top.qcow2"]))).expect("JSON");
+    let names: Vec<_> = json.as_array().expect("a list").iter().map(|image| &image["filename"]).collect();
+    assert_eq!(names, ["top.qcow2", "middle.qcow2", "base.raw"]);
+    fs::remove_file(dir.path().join("base.raw")).expect("removed");
+    explain(&["top.qcow2"]).assert().code(1);
+}

@@ -56,7 +56,7 @@ fn both() -> Both {
     trees.write_glusterd_directory(&spec).expect("described");
     let text = |path: &Path| path.to_str().expect("text").to_owned();
     let bricks =
-        (0..trees.brick_count()).flat_map(|number| ["--brick".to_owned(), text(&trees.brick(number))]);
+        (0..trees.brick_count()).flat_map(|number| ["--brick".to_owned(), text(trees.brick(number))]);
     Both { volume: vec!["--volume".to_owned(), text(&spec)], bricks: bricks.collect(), directory }
 }
 
