@@ -95,6 +95,30 @@ fn volumes_that_are_not_sharded_are_refused() {
 }
 
 #[test]
+fn write_behind_on_a_sharded_volume_is_refused_and_direct_io_past_it_is_a_warning() {
+    let (s, _dir) = simulated("gv1 siteB::gv2");
+    for (write_behind, strict, severity) in [
+        ("on", None, Some(Severity::Refuse)),
+        ("on", Some("off"), Some(Severity::Refuse)),
+        ("enable", Some("on"), Some(Severity::Warn)),
+        ("off", Some("off"), None),
+        ("disable", None, None),
+    ] {
+        s.set_volume_option("performance.write-behind", write_behind);
+        if let Some(strict) = strict {
+            s.set_volume_option("performance.strict-o-direct", strict);
+        }
+        let found = findings(&s);
+        let seen: Vec<_> = found.iter().map(|f| (f.what, f.severity)).collect();
+        let expected: Vec<_> = severity.map(|severity| (Check::WriteBehind, severity)).into_iter().collect();
+        assert_eq!(seen, expected, "{write_behind}, {strict:?}");
+    }
+    s.set_volume_option("performance.write-behind", "on");
+    let remedy = findings(&s).pop().unwrap().remedy.unwrap();
+    assert_eq!(remedy, "gluster volume set gv1 performance.write-behind off");
+}
+
+#[test]
 fn a_far_side_that_can_t_be_asked_is_a_warning_and_says_what_was_not_looked_at() {
     let (s, _dir) = simulated("gv1 siteB::gv2");
     let down = "Connection failed. Please check if gluster daemon is operational.\n";

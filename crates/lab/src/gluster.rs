@@ -24,6 +24,8 @@ impl Site {
         if let Some(size) = volume.shard_mib {
             options.push(("features.shard-block-size".to_owned(), format!("{size}MB")));
             options.push(("features.shard".to_owned(), "on".to_owned()));
+            // With it, Gluster 11.1 damages what is written at once on both sides of a shard's beginning.
+            options.push(("performance.write-behind".to_owned(), "off".to_owned()));
         }
         options.extend(volume.options.iter().cloned());
         for (option, value) in options {

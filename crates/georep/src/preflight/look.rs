@@ -30,6 +30,7 @@ pub fn preflight(session: &Session, options: &PreflightOptions) -> Result<Vec<Fi
         look.find(Check::MetaVolume, Severity::Note, why, remedy);
     }
     look.volume(Side::Primary, &primary);
+    look.write_behind(&primary);
     match session.volume_info(Side::Secondary) {
         Ok(secondary) => {
             look.volume(Side::Secondary, &secondary);
@@ -236,6 +237,30 @@ impl Look<'_> {
             let remedy = Some(format!("gluster volume set {} features.read-only on", secondary.name));
             self.find(Check::SecondaryReadOnly, Severity::Warn, why, remedy);
         }
+    }
+
+    /// Gluster 11.1's write-behind, above sharding, mixes up writes that are under way at once where a shard begins
+    /// (docs/decisions/0012). It is on by default, and passed over for files opened with `O_DIRECT` only where
+    /// `performance.strict-o-direct` is on.
+    fn write_behind(&mut self, primary: &VolumeInfo) {
+        if !primary.sharded() || primary.switch("performance.write-behind") == Some(false) {
+            return;
+        }
+        let name = &primary.name;
+        let (severity, whose) = if primary.switch("performance.strict-o-direct") == Some(true) {
+            (
+                Severity::Warn,
+                "disks whose cache is neither none nor directsync, and files copied to the volume,",
+            )
+        } else {
+            (Severity::Refuse, "guests' disks, most of all an overlay that grows,")
+        };
+        let why = format!(
+            "performance.write-behind is on for {name}, which is sharded: where a shard begins, {whose} can get the data \
+             of another write, at the primary itself; what is replicated then is the damaged disk"
+        );
+        let remedy = Some(format!("gluster volume set {name} performance.write-behind off"));
+        self.find(Check::WriteBehind, severity, why, remedy);
     }
 
     fn mount(&mut self, mount: &Path) {

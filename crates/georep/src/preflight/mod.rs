@@ -38,6 +38,8 @@ pub enum Check {
     Sharding,
     /// The shard size is the same at both sides.
     ShardSize,
+    /// `performance.write-behind` is off at the primary: on a sharded volume it damages what is written.
+    WriteBehind,
     /// The secondary volume is read-only for its clients.
     SecondaryReadOnly,
     /// `sync-method` is rsync.

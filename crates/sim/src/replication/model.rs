@@ -89,6 +89,7 @@ impl Model {
                 ("changelog.changelog", "on"),
                 ("features.shard", "on"),
                 ("features.shard-block-size", "4MB"),
+                ("performance.write-behind", "off"),
             ]),
             bricks: Vec::new(),
             replica: 1,
