@@ -60,30 +60,38 @@ pub struct Extensions {
 }
 
 impl Extensions {
-    /// Reads what lies in `place`, which ends where the backing file's name or the cluster does.
+    /// Reads what lies in `place`, which ends where the backing file's name or the cluster does. `damaged` decides of
+    /// each error whether to go on without that extension, or the ones after it where their places aren't known.
     pub(crate) fn read<S: Storage + ?Sized>(
         area: &HeaderArea<'_, S>,
         place: Range<u64>,
         header: &RawHeader,
         cluster_size: ClusterSize,
+        damaged: &mut dyn FnMut(Error) -> Result<(), Error>,
     ) -> Result<Self, Error> {
         let mut found = Self::default();
         let mut count = 0;
-        walk(area, place, |extension, data| {
+        let walked = walk(area, place, |extension, data| {
             count += 1;
             if count > MAX_EXTENSIONS {
                 return Err(ExtensionError::TooMany.into());
             }
             let data = data()?;
-            found.take(extension, &data, header, cluster_size)?;
+            if let Err(error) = found.take(extension, &data, header, cluster_size) {
+                return damaged(error.into());
+            }
             if extension.magic == magic::CRYPTO_HEADER
                 && let Some(place) = &found.crypto_header
             {
                 // QEMU reads it before it looks at further extensions.
-                found.luks = Some(read_luks(area.storage(), place)?);
+                match read_luks(area.storage(), place) {
+                    Ok(luks) => found.luks = Some(luks),
+                    Err(error) => return damaged(error),
+                }
             }
             Ok(())
-        })?;
+        });
+        walked.or_else(damaged)?;
         Ok(found)
     }
 

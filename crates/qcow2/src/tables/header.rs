@@ -17,6 +17,7 @@ use crate::raw::{
 use crate::{Error, Name};
 
 mod error;
+mod lenient;
 
 pub use error::{HeaderError, TableKind, UnknownFeature};
 
@@ -112,26 +113,28 @@ impl Header {
     /// Reads header and extensions from the beginning of `storage`, in the order in which QEMU looks at them,
     /// so that of several faults the same one is told.
     pub(crate) fn read<S: Storage + ?Sized>(storage: &S) -> Result<(Self, Extensions), Error> {
-        Self::read_with(storage, check_tables)
+        Self::read_with(storage, |raw, cluster_size| check_tables(raw, cluster_size), &mut Err)
     }
 
     /// The same, but for the place of the snapshot table and whether there is a refcount table at all: a check judges
     /// that by itself.
     pub(crate) fn read_but_snapshots<S: Storage + ?Sized>(storage: &S) -> Result<(Self, Extensions), Error> {
-        Self::read_with(storage, |raw, cluster_size| {
+        let check = |raw: &mut RawHeader, cluster_size| {
             let refcount_table_clusters = raw.refcount_table_clusters.max(1);
             let judged =
                 RawHeader { nb_snapshots: 0, snapshots_offset: 0, refcount_table_clusters, ..raw.clone() };
             check_tables(&judged, cluster_size)
-        })
+        };
+        Self::read_with(storage, check, &mut Err)
     }
 
     fn read_with<S: Storage + ?Sized>(
         storage: &S,
-        check_tables: fn(&RawHeader, ClusterSize) -> Result<(), HeaderError>,
+        check_tables: impl FnOnce(&mut RawHeader, ClusterSize) -> Result<(), HeaderError>,
+        damaged: &mut dyn FnMut(Error) -> Result<(), Error>,
     ) -> Result<(Self, Extensions), Error> {
         let area = HeaderArea::read(storage)?;
-        let raw = parse(area.head())?;
+        let mut raw = parse(area.head())?;
         let cluster_size =
             ClusterSize::from_bits(raw.cluster_bits).ok_or(HeaderError::ClusterBits(raw.cluster_bits))?;
         let unknown_fields = check_length(&raw, cluster_size, &area)?;
@@ -149,17 +152,14 @@ impl Header {
         {
             return Err(HeaderError::SubclusterSize { cluster_size }.into());
         }
-        if raw.v3.is_some_and(|v3| v3.refcount_order > MAX_REFCOUNT_ORDER) {
-            return Err(HeaderError::RefcountWidth.into());
-        }
-        check_tables(&raw, cluster_size)?;
+        check_tables(&mut raw, cluster_size)?;
         let encryption = match raw.crypt_method {
             0 => Encryption::None,
             1 => Encryption::Aes,
             2 => Encryption::Luks,
             other => return Err(HeaderError::CryptMethod(other).into()),
         };
-        let extensions = Extensions::read(&area, place, &raw, cluster_size)?;
+        let extensions = Extensions::read(&area, place, &raw, cluster_size, damaged)?;
         if encryption == Encryption::Luks && extensions.crypto_header().is_none() {
             return Err(HeaderError::CryptoHeaderMissing.into());
         }
@@ -320,6 +320,9 @@ fn compression_of(raw: &RawHeader) -> Result<Compression, HeaderError> {
 }
 
 fn check_tables(raw: &RawHeader, cluster_size: ClusterSize) -> Result<(), HeaderError> {
+    if raw.v3.is_some_and(|v3| v3.refcount_order > MAX_REFCOUNT_ORDER) {
+        return Err(HeaderError::RefcountWidth);
+    }
     if raw.refcount_table_clusters == 0 {
         return Err(HeaderError::NoRefcountTable);
     }

@@ -212,11 +212,11 @@ impl Chain {
     }
 
     /// As [`open`](Self::open), but goes on past what is damaged: a chain that is broken gets a last layer of which
-    /// nothing is known, and of a damaged snapshot table the snapshots before the damage are kept. What was damaged
-    /// comes with it. For a [`LenientDisk`](crate::LenientDisk).
+    /// nothing is known, and the first image may be damaged as [`Image::open_lenient`] allows. What was damaged comes
+    /// with it. For a [`LenientDisk`](crate::LenientDisk).
     ///
     /// # Errors
-    /// When the first layer's header can't be read.
+    /// As [`Image::open_lenient`], for the first layer.
     pub fn open_lenient(
         top: Source,
         format: Option<Format>,
@@ -232,8 +232,8 @@ impl Chain {
         let content = match format {
             Format::Raw => Content::Raw,
             Format::Qcow2 => {
-                let (image, error) = Image::open_readable(Arc::clone(&top.storage))?;
-                damage.extend(error);
+                let (image, damaged) = Image::open_lenient(Arc::clone(&top.storage))?;
+                damage = damaged;
                 Content::Qcow2(Box::new(image))
             }
         };

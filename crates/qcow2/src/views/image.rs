@@ -57,6 +57,19 @@ impl<S: Storage> Image<S> {
         Ok((Self { storage, header, extensions, snapshots }, damage))
     }
 
+    /// As [`open`](Self::open), but goes on past what is damaged and not needed to reach the active disk's data, and
+    /// tells what was: header extensions, the place of the refcount table and the width of refcounts, and the snapshot
+    /// table, of which the snapshots before the damage are there.
+    ///
+    /// # Errors
+    /// When the rest of the header is damaged, the L1 table can't be where it says, or a LUKS header is damaged.
+    pub fn open_lenient(storage: S) -> Result<(Self, Vec<Error>), Error> {
+        let (header, extensions, mut damage) = Header::read_lenient(&storage)?;
+        let mut snapshots = Vec::new();
+        damage.extend(read_snapshots(&storage, header.raw(), &mut snapshots).err());
+        Ok((Self { storage, header, extensions, snapshots }, damage))
+    }
+
     /// What holds the image's bytes.
     pub const fn storage(&self) -> &S {
         &self.storage

@@ -55,8 +55,9 @@ impl SkipReport {
 /// A disk that reads as zeros where it can't be read, and keeps a list of where that was.
 ///
 /// For what is left of a damaged disk: these zeros are no data, and only [`skipped`](Self::skipped) tells them from
-/// the guest's. With [`Chain::open_lenient`] that goes for missing backing files too. Headers, and L1 tables that are
-/// not in the file, are errors all the same: without them nothing can be told of a disk.
+/// the guest's. With [`Chain::open_lenient`] that goes for missing backing files too, and for parts of the header that no
+/// data needs. The rest of headers, and L1 tables that are not in the file, are errors all the same: without them nothing
+/// can be told of a disk.
 ///
 /// How much is given up at a time: a cluster where a table's entry is damaged; as much as the largest cluster of any
 /// layer where one can't be decompressed or a table can't be read; 4 KiB where the bytes themselves can't. A damaged

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use stillpoint_qcow2::{Chain, ChainOptions, DenyAll, Disk, Format, Image, LenientDisk, Source};
 use stillpoint_storage::Storage;
 use stillpoint_testkit::image::plan::Plan;
-use stillpoint_testkit::image::{ClusterSpec, ImageBuilder, SnapshotSpec};
+use stillpoint_testkit::image::{ClusterSpec, ImageBuilder, LuksSpec, SnapshotSpec, offset};
 
 use super::plans::{Files, plans};
 
@@ -95,6 +95,66 @@ fn snapshots_before_the_damage_of_their_table_are_kept() {
         ["first"]
     );
     assert!(damage.expect("there is damage").to_string().contains("entry 1"));
+}
+
+/// Damage to what no guest data needs, one at a time, and what is told of it.
+#[test]
+fn damage_that_leads_to_no_guest_data_is_told_and_gone_past() {
+    let image = || ImageBuilder::v3().cluster_bits(12).size(4 * 4096).cluster(1, fill(7));
+    let expected = [vec![0; CLUSTER], vec![7; CLUSTER], vec![0; 2 * CLUSTER]].concat();
+    let with_snapshot = || image().snapshot(SnapshotSpec::new("1", "first"));
+    for (damaged, told) in [
+        // An extension that goes on past the header's cluster, and one whose data is of another length.
+        (image().patch_u32(112, 0x1234).patch_u32(116, 1 << 20), "extension"),
+        (image().extension(0x2385_2875, b"short"), "bitmaps"),
+        (with_snapshot().patch_u64(offset::SNAPSHOTS_OFFSET, 513), "napshot"),
+        (with_snapshot().patch_u32(offset::SNAPSHOTS, 65537), "napshot"),
+        (image().patch_u64(offset::REFCOUNT_OFFSET, 513), "efcount"),
+        (image().patch_u32(offset::REFCOUNT_CLUSTERS, 0), "efcount"),
+        (image().patch_u32(offset::REFCOUNT_CLUSTERS, 1 << 20), "efcount"),
+        (image().patch_u32(offset::REFCOUNT_ORDER, 7), "efcount"),
+        (image().patch_u32(offset::REFCOUNT_ORDER, u32::MAX), "efcount"),
+    ] {
+        let bytes = damaged.build();
+        assert!(Image::open(&bytes).is_err(), "{told}");
+        let (_, damage) = Image::open_lenient(&bytes).expect("the L1 table is where it says");
+        assert!(damage.len() == 1 && damage[0].to_string().contains(told), "{told}: {damage:?}");
+        let (disk, _) = lenient(bytes);
+        assert!(read_all(&disk) == expected, "{told}");
+        assert_eq!(skipped(&disk), []);
+    }
+    // Both at once; the snapshots are there where it was the refcounts alone.
+    let refcounts = with_snapshot().patch_u64(offset::REFCOUNT_OFFSET, 513);
+    let bytes = refcounts.clone().build();
+    assert_eq!(Image::open_lenient(&bytes).expect("it can be opened").0.snapshots().len(), 1);
+    let bytes = refcounts.patch_u64(offset::SNAPSHOTS_OFFSET, 513).build();
+    let (image, damage) = Image::open_lenient(&bytes).expect("it can be opened");
+    assert_eq!((image.snapshots().len(), damage.len()), (0, 2), "{damage:?}");
+}
+
+/// Without these nothing can be told of the disk, or what is told would be wrong.
+#[test]
+fn damage_that_hides_guest_data_is_refused_all_the_same() {
+    let image = || ImageBuilder::v3().cluster_bits(12).size(4 * 4096).cluster(1, fill(7));
+    for damaged in [
+        image().patch_u64(offset::L1_OFFSET, 513),
+        image().patch_u32(offset::L1_SIZE, 0),
+        image().incompatible(1 << 40),
+        image().backing(b"base", Some("raw")).patch_u32(offset::BACKING_LEN, 1024),
+        // The LUKS header's place is lost.
+        image().luks(LuksSpec::default()).patch_u32(116, 15),
+    ] {
+        let bytes = damaged.build();
+        assert!(Image::open_lenient(&bytes).is_err());
+    }
+    // The data file's name is lost.
+    let image = image().data_file(b"elsewhere", false).patch_u32(116, 1 << 20).build();
+    let (image, damage) =
+        Image::open_lenient(Arc::new(image) as Arc<dyn Storage>).expect("the L1 table is there");
+    assert_eq!(damage.len(), 1);
+    let source = Source::new(Arc::clone(image.storage()), "image", None);
+    let opened = Chain::open_lenient(source, Some(Format::Qcow2), &DenyAll, &ChainOptions::default());
+    assert!(Disk::open(&opened.expect("the L1 table is there").0, &DenyAll).is_err());
 }
 
 proptest! {
