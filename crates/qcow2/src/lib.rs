@@ -62,7 +62,7 @@
 //! # What is encrypted
 //!
 //! Guest data that is encrypted is refused by name, never handed out as it is stored, unless [`DiskOptions`] have
-//! somebody who opens it: with the feature `luks`, which is on by default, [`luks::Keyring`] does so with
+//! somebody who opens it: with the feature `luks`, which is on by default, `luks::Keyring` does so with
 //! passphrases. Header, tables, map and check need no key.
 //!
 //! # What is damaged

@@ -16,8 +16,8 @@ const MOST: u64 = 1 << 30;
 const PIECE: usize = 1 << 20;
 /// Parts shorter than this are read and written where the kernel would do nothing else.
 const SMALL: u64 = 32 << 10;
-/// Parts that are gathered before they are copied.
-const BATCH: usize = 1 << 16;
+/// Parts that are gathered before they are copied: 8 MiB of them.
+const BATCH: usize = 1 << 18;
 /// Bytes of a sample that is compared.
 const SAMPLE: usize = 4096;
 /// `f_type` of file systems on which files can share blocks: XFS, btrfs, bcachefs; see statfs(2).
