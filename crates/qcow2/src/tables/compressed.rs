@@ -1,13 +1,12 @@
 //! Compressed clusters (specification, section "Compressed Clusters Descriptor").
 
-use std::fmt;
-use std::io::Read;
 use std::sync::{Mutex, PoisonError};
 
-use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+use mzstd::decompressor::{DecodeOperation, DecoderStatus};
+use mzstd::{DecodeLimits, DecoderConfig, FrameMode};
 use zune_inflate::{DeflateDecoder, DeflateOptions};
 
-use super::limits::MAX_ZSTD_WINDOW;
+use super::limits::MAX_ZSTD_WINDOW_BITS;
 use super::{Compression, GuestOffset};
 
 /// A cluster that can't be decompressed.
@@ -22,16 +21,11 @@ pub struct DecompressError {
 }
 
 /// Decompresses clusters of one image. Threads can share it.
+#[derive(Debug)]
 pub(crate) struct Decompressor {
     compression: Compression,
-    /// Decoders not in use: making one takes longer than a small cluster.
-    zstd: Mutex<Vec<FrameDecoder>>,
-}
-
-impl fmt::Debug for Decompressor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Decompressor").field("compression", &self.compression).finish_non_exhaustive()
-    }
+    /// Decoders not in use, at most as many as threads were at work at once. Each keeps a cluster and some tables.
+    zstd: Mutex<Vec<mzstd::Decompressor>>,
 }
 
 impl Decompressor {
@@ -57,15 +51,20 @@ impl Decompressor {
     fn unzstd(&self, input: &[u8], output: &mut [u8]) -> Result<(), String> {
         let pool = || self.zstd.lock().unwrap_or_else(PoisonError::into_inner);
         let pooled = pool().pop();
-        let mut decoder = pooled.unwrap_or_else(|| {
-            let mut decoder = FrameDecoder::new();
-            decoder.set_max_window_size(MAX_ZSTD_WINDOW);
-            decoder
-        });
+        let mut decoder = pooled.map_or_else(|| zstd_decoder(output.len()), Ok)?;
         let done = unzstd(&mut decoder, input, output);
         pool().push(decoder);
         done
     }
+}
+
+/// A decoder of one frame after the other, of clusters of `cluster_size` bytes.
+fn zstd_decoder(cluster_size: usize) -> Result<mzstd::Decompressor, String> {
+    let limits = DecodeLimits::default().with_max_output_bytes(Some(cluster_size as u64));
+    let limits = limits.with_max_window_log(MAX_ZSTD_WINDOW_BITS).map_err(|error| error.to_string())?;
+    Ok(mzstd::Decompressor::new(
+        DecoderConfig::default().with_frame_mode(FrameMode::Single).with_limits(limits),
+    ))
 }
 
 /// A deflate stream without zlib's header, which may go on after `output` is full, as QEMU has it.
@@ -81,18 +80,19 @@ fn inflate(input: &[u8], output: &mut [u8]) -> Result<(), String> {
     Ok(())
 }
 
-fn unzstd(decoder: &mut FrameDecoder, mut input: &[u8], output: &mut [u8]) -> Result<(), String> {
+/// Frames that together are the cluster, and end with it, as QEMU has it; what follows them isn't looked at.
+fn unzstd(decoder: &mut mzstd::Decompressor, mut input: &[u8], output: &mut [u8]) -> Result<(), String> {
     let wanted = output.len();
     let mut filled = 0;
-    decoder.init(&mut input).map_err(|error| error.to_string())?;
     while filled < wanted {
-        let step = BlockDecodingStrategy::UptoBytes(wanted - filled);
-        let finished = decoder.decode_blocks(&mut input, step).map_err(|error| error.to_string())?;
         let rest = output.get_mut(filled..).unwrap_or_default();
-        let read = decoder.read(rest).map_err(|error| error.to_string())?;
-        filled += read;
-        if finished && read == 0 {
-            return Err(too_short(filled, wanted));
+        let done = decoder.start().process(input, rest, DecodeOperation::Process);
+        let done = done.map_err(|failure| failure.error.to_string())?;
+        filled += done.produced;
+        match done.status {
+            DecoderStatus::Finished => input = input.get(done.consumed..).unwrap_or_default(),
+            DecoderStatus::NeedsOutput => return Err(format!("it goes on after {wanted} bytes")),
+            DecoderStatus::NeedsInput => return Err(too_short(filled, wanted)),
         }
     }
     Ok(())

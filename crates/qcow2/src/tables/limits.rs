@@ -41,6 +41,6 @@ pub const MAX_BITMAP_NAME_LEN: u16 = 1023;
 pub const DEFAULT_MAX_DEPTH: usize = 256;
 /// Most bytes of L2 tables that are kept of one layer, unless two tables are more. Our own choice.
 pub const L2_CACHE_BYTES: u64 = 16 << 20;
-/// Largest window of a compressed cluster's zstd frame, in bytes: what RFC 8878, section 3.1.1.1.2, asks every
-/// decoder to support. QEMU allows 128 MiB, but writes no more than the size of a cluster.
-pub const MAX_ZSTD_WINDOW: u64 = 8 << 20;
+/// Bits of the largest window of a compressed cluster's zstd frame: 128 MiB, libzstd's own limit. So much is never
+/// held: a decoder's memory grows with what it has made, which is a cluster at most.
+pub const MAX_ZSTD_WINDOW_BITS: u8 = 27;

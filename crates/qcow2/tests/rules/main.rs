@@ -13,3 +13,4 @@ mod limits;
 mod mutation;
 mod plans;
 mod round_trip;
+mod streams;
