@@ -6,5 +6,7 @@
 
 pub mod cost;
 pub mod images;
+pub mod kept;
+pub mod peers;
 pub mod side_by_side;
 pub mod suites;

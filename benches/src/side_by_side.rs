@@ -1,12 +1,12 @@
-//! Two ways, in turns, and their ratio.
+//! Several ways, in turns, and their ratios.
 
 use std::fmt;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::cost::Cost;
 
-/// One of the two ways.
+/// One of the ways.
 pub struct Way<'a> {
     /// What it is called in the table.
     pub name: String,
@@ -27,74 +27,92 @@ impl<'a> Way<'a> {
     }
 }
 
+/// What came of one way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timing {
+    /// What the way is called.
+    pub name: String,
+    /// Its best run.
+    pub best: Cost,
+    /// The run in the middle, by wall time: how far it is from the best tells how much the machine disturbs.
+    pub median: Cost,
+}
+
 /// What came out.
 #[derive(Debug, Clone)]
 pub struct Comparison {
     /// What was done.
     pub what: String,
-    /// Ours: its name and its best run.
-    pub ours: (String, Cost),
-    /// The peer's.
-    pub peer: (String, Cost),
+    /// Ours.
+    pub ours: Timing,
+    /// The peers', at least one.
+    pub peers: Vec<Timing>,
     /// How many bytes one run goes through, where that says something.
     pub bytes: Option<u64>,
 }
 
 impl Comparison {
-    /// Runs both `rounds` times in turns, after one run of each that does not count and warms the caches.
+    /// Runs all `rounds` times in turns, after one run of each that does not count and warms the caches.
     ///
     /// # Errors
-    /// The first of either way's.
+    /// The first of any way's, or when there is no peer.
     pub fn run(
         what: impl Into<String>,
         bytes: Option<u64>,
         rounds: u32,
-        mut ours: Way<'_>,
-        mut peer: Way<'_>,
+        ours: Way<'_>,
+        peers: Vec<Way<'_>>,
     ) -> Result<Self> {
-        (ours.run)()?;
-        (peer.run)()?;
-        let mut best: Option<(Cost, Cost)> = None;
-        for _ in 0..rounds.max(1) {
-            let (a, b) = ((ours.run)()?, (peer.run)()?);
-            best = Some(match best {
-                None => (a, b),
-                Some((best_a, best_b)) => (faster(a, best_a), faster(b, best_b)),
-            });
+        ensure!(!peers.is_empty(), "a comparison has a peer");
+        let mut ways: Vec<_> = std::iter::once(ours).chain(peers).collect();
+        for way in &mut ways {
+            (way.run)()?;
         }
-        // At least one round was run.
-        let (a, b) = best.unwrap_or_else(|| unreachable!("a round was run"));
-        Ok(Self { what: what.into(), bytes, ours: (ours.name, a), peer: (peer.name, b) })
+        let mut costs = vec![Vec::new(); ways.len()];
+        for _ in 0..rounds.max(1) {
+            for (way, costs) in ways.iter_mut().zip(&mut costs) {
+                costs.push((way.run)()?);
+            }
+        }
+        let mut timings = ways.into_iter().zip(costs).map(|(way, mut costs)| {
+            costs.sort_by_key(|cost| cost.wall);
+            Timing { name: way.name, best: costs[0], median: costs[costs.len() / 2] }
+        });
+        let ours = timings.next().unwrap_or_else(|| unreachable!("ours is the first way"));
+        Ok(Self { what: what.into(), bytes, ours, peers: timings.collect() })
     }
 
-    /// The peer's wall time divided by ours: above 1, ours is faster.
+    /// The first peer's wall time divided by ours: above 1, ours is faster.
     #[must_use]
     pub fn ratio(&self) -> f64 {
-        self.peer.1.wall.as_secs_f64() / self.ours.1.wall.as_secs_f64().max(f64::MIN_POSITIVE)
+        self.ratio_to(&self.peers[0])
     }
-}
 
-fn faster(a: Cost, b: Cost) -> Cost {
-    if a.wall <= b.wall { a } else { b }
+    fn ratio_to(&self, peer: &Timing) -> f64 {
+        peer.best.wall.as_secs_f64() / self.ours.best.wall.as_secs_f64().max(f64::MIN_POSITIVE)
+    }
 }
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.what)?;
-        for (name, cost) in [&self.ours, &self.peer] {
+        write!(f, "{}", self.what)?;
+        for (index, timing) in std::iter::once(&self.ours).chain(&self.peers).enumerate() {
             write!(
                 f,
-                "    {name:<50} {:>10.3} ms wall {:>10.3} ms user+sys",
-                cost.wall.as_secs_f64() * 1e3,
-                cost.cpu.as_secs_f64() * 1e3
+                "\n    {:<44} {:>10.3} ms wall {:>10.3} ms user+sys",
+                timing.name,
+                timing.best.wall.as_secs_f64() * 1e3,
+                timing.best.cpu.as_secs_f64() * 1e3
             )?;
             if let Some(bytes) = self.bytes {
-                let rate = bytes as f64 / cost.wall.as_secs_f64().max(f64::MIN_POSITIVE) / f64::from(1 << 20);
-                write!(f, " {rate:>8.0} MiB/s")?;
+                let seconds = timing.best.wall.as_secs_f64().max(f64::MIN_POSITIVE);
+                write!(f, " {:>7.0} MiB/s", bytes as f64 / seconds / f64::from(1 << 20))?;
             }
-            writeln!(f)?;
+            if index > 0 {
+                write!(f, "  ratio {:.2}", self.ratio_to(timing))?;
+            }
         }
-        write!(f, "    ratio {:.2} (the peer's wall time by ours)", self.ratio())
+        Ok(())
     }
 }
 
@@ -117,13 +135,22 @@ mod tests {
             Some(20 << 20),
             3,
             Way::new("ours", || Ok(cost(ours.next().expect("four runs")))),
-            Way::new("theirs", || Ok(cost(peer.next().expect("four runs")))),
+            vec![
+                Way::new("theirs", || Ok(cost(peer.next().expect("four runs")))),
+                Way::new("others'", || Ok(cost(50))),
+            ],
         )
-        .expect("both ways work");
-        assert_eq!(comparison.ours.1, cost(20));
-        assert_eq!(comparison.peer.1, cost(80));
+        .expect("all ways work");
+        assert_eq!((comparison.ours.best, comparison.ours.median), (cost(20), cost(30)));
+        assert_eq!(comparison.peers[0].best, cost(80));
         assert!((comparison.ratio() - 4.0).abs() < 1e-9);
         let text = comparison.to_string();
-        assert!(text.contains("ratio 4.00") && text.contains("1000 MiB/s"), "{text}");
+        assert!(text.contains("ratio 4.00") && text.contains("ratio 2.50"), "{text}");
+        assert!(text.contains("1000 MiB/s"), "{text}");
+    }
+
+    #[test]
+    fn a_comparison_without_a_peer_is_none() {
+        assert!(Comparison::run("a thing", None, 1, Way::new("ours", || Ok(cost(1))), Vec::new()).is_err());
     }
 }

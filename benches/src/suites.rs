@@ -9,14 +9,16 @@ mod read;
 mod shards;
 mod volume;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
+use crate::cost;
 use crate::images::Images;
-use crate::side_by_side::Comparison;
+use crate::peers::Work;
+use crate::side_by_side::{Comparison, Way};
 
 /// What all suites work with.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub struct Setting {
     pub dir: TempDir,
     /// Images that are kept from run to run.
     pub images: Images,
+    /// Where results are kept from run to run.
+    pub kept: PathBuf,
 }
 
 impl Setting {
@@ -47,8 +51,10 @@ impl Setting {
             .tempdir()
             .context("no temporary directory")?;
         let target = stillpoint.ancestors().nth(2).context("the program is in no target directory")?;
-        let images = Images::new(&target.join("bench"), quick)?;
-        Ok(Self { stillpoint, quick, rounds: if quick { 5 } else { 10 }, dir, images })
+        let bench = target.join("bench");
+        let images = Images::new(&bench, quick)?;
+        let kept = bench.join(if quick { "results-quick.json" } else { "results.json" });
+        Ok(Self { stillpoint, quick, rounds: if quick { 5 } else { 10 }, dir, images, kept })
     }
 }
 
@@ -74,6 +80,20 @@ pub const ALL: &[(&str, Suite)] = &[
     ("extract", extract::run),
     ("shards", shards::run),
 ];
+
+/// A program as the first peer, and other libraries that do the same to the image at `path`.
+fn with_libraries<'a>(
+    program: &str,
+    command: &'a mut Command,
+    libraries: &'static [(&'static str, Work)],
+    path: &'a Path,
+) -> Vec<Way<'a>> {
+    let mut ways = vec![Way::new(program, move || cost::of_command(command))];
+    ways.extend(
+        libraries.iter().map(|(name, work)| Way::new(*name, move || cost::of_work(|| work(path).map(drop)))),
+    );
+    ways
+}
 
 /// Whether a program that is measured against is here.
 fn has(program: &str) -> bool {

@@ -7,10 +7,10 @@ use anyhow::{Context, Result, ensure};
 use stillpoint_qcow2::check::{CheckOptions, CheckReport};
 use stillpoint_storage::FileStorage;
 
-use super::{Outcome, Setting, has, without};
-use crate::cost;
+use super::{Outcome, Setting, has, with_libraries, without};
 use crate::images::Shape;
 use crate::side_by_side::{Comparison, Way};
+use crate::{cost, peers};
 
 pub(super) fn run(setting: &Setting) -> Result<Outcome> {
     if !has("qemu-img") || !has("qemu-io") {
@@ -30,14 +30,14 @@ pub(super) fn run(setting: &Setting) -> Result<Outcome> {
             None,
             setting.rounds.min(5),
             Way::new("stillpoint check --output json", || cost::of_command(&mut ours)),
-            Way::new("qemu-img check -U --output=json", || cost::of_command(&mut peer)),
+            vec![Way::new("qemu-img check -U --output=json", || cost::of_command(&mut peer))],
         )?);
         measured.push(Comparison::run(
             format!("the same as a call of the library, file opened each time: {}", shape.name()),
             None,
             setting.rounds.min(5),
             Way::new("stillpoint-qcow2: CheckReport::gather", || cost::of_work(|| check(&path))),
-            Way::new("qemu-img check -U --output=json", || cost::of_command(&mut peer)),
+            with_libraries("qemu-img check -U --output=json", &mut peer, peers::CHECKS, &path),
         )?);
     }
     Ok(Outcome::Measured(measured))

@@ -33,7 +33,7 @@ pub(super) fn run(setting: &Setting) -> Result<Outcome> {
             None,
             setting.rounds.min(3),
             Way::new("stillpoint compare", || cost::of_command(&mut ours)),
-            Way::new("qemu-img compare -U", || cost::of_command(&mut peer)),
+            vec![Way::new("qemu-img compare -U", || cost::of_command(&mut peer))],
         )?);
     }
     Ok(Outcome::Measured(measured))

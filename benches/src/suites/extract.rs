@@ -30,7 +30,7 @@ pub(super) fn run(setting: &Setting) -> Result<Outcome> {
             None,
             setting.rounds.min(3),
             Way::new("stillpoint extract", || afresh(&ours_out, &mut ours)),
-            Way::new("qemu-img convert -O raw, and sync of the file", || afresh(&peers_out, &mut peer)),
+            vec![Way::new("qemu-img convert -O raw, and sync of the file", || afresh(&peers_out, &mut peer))],
         );
         let mut same = Command::new("qemu-img");
         same.args(["compare", "-f", "raw", "-F", "raw"]).args([&ours_out, &peers_out]);

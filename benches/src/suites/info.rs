@@ -38,7 +38,7 @@ pub(super) fn run(setting: &Setting) -> Result<Outcome> {
         None,
         setting.rounds,
         processes("stillpoint info --output json", ours),
-        processes("qemu-img info -U --output=json", peer),
+        vec![processes("qemu-img info -U --output=json", peer)],
     )?;
     let mut peer = Command::new("qemu-img");
     peer.args(["info", "-U", "--output=json"]).arg(&path);
@@ -47,7 +47,7 @@ pub(super) fn run(setting: &Setting) -> Result<Outcome> {
         None,
         setting.rounds,
         Way::new("stillpoint-qcow2: ImageInfo::gather, to_json", move || calls(&path)),
-        processes("qemu-img info -U --output=json", peer),
+        vec![processes("qemu-img info -U --output=json", peer)],
     )?;
     Ok(Outcome::Measured(vec![process, call]))
 }

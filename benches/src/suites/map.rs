@@ -7,10 +7,10 @@ use anyhow::{Context, Result, ensure};
 use stillpoint_qcow2::map::{GuestMap, MapOptions};
 use stillpoint_qcow2::{Chain, ChainOptions, DenyAll, Source};
 
-use super::{Outcome, Setting, has, without};
-use crate::cost;
+use super::{Outcome, Setting, has, with_libraries, without};
 use crate::images::Shape;
 use crate::side_by_side::{Comparison, Way};
+use crate::{cost, peers};
 
 pub(super) fn run(setting: &Setting) -> Result<Outcome> {
     if !has("qemu-img") || !has("qemu-io") {
@@ -25,33 +25,37 @@ pub(super) fn run(setting: &Setting) -> Result<Outcome> {
         peer.args(["map", "-U", "--output=json"]).arg(&path);
         let (a, b) = (ours.output()?, peer.output()?);
         ensure!(a.status.success() && a.stdout == b.stdout, "{}: the maps differ", path.display());
+        let bytes = data(&path)?;
+        for (name, map) in peers::MAPS {
+            ensure!(map(&path)? == bytes, "{}: {name} has another map", path.display());
+        }
         measured.push(Comparison::run(
             format!("map to JSON, a process: {}", shape.name()),
             None,
             setting.rounds.min(5),
             Way::new("stillpoint map --output json", || cost::of_command(&mut ours)),
-            Way::new("qemu-img map -U --output=json", || cost::of_command(&mut peer)),
+            vec![Way::new("qemu-img map -U --output=json", || cost::of_command(&mut peer))],
         )?);
         measured.push(Comparison::run(
             format!("the same as a call of the library, file opened each time: {}", shape.name()),
             None,
             setting.rounds.min(5),
-            Way::new("stillpoint-qcow2: GuestMap::extents", || cost::of_work(|| extents(&path).map(drop))),
-            Way::new("qemu-img map -U --output=json", || cost::of_command(&mut peer)),
+            Way::new("stillpoint-qcow2: GuestMap::extents", || cost::of_work(|| data(&path).map(drop))),
+            with_libraries("qemu-img map -U --output=json", &mut peer, peers::MAPS, &path),
         )?);
     }
     Ok(Outcome::Measured(measured))
 }
 
-/// Goes through all extents, and counts them.
-fn extents(path: &Path) -> Result<u64> {
+/// Goes through all extents, and tells how many bytes of the disk hold data.
+fn data(path: &Path) -> Result<u64> {
     let source = Source::open(path).context("it can't be opened")?;
     let chain = Chain::open(source, None, &DenyAll, &ChainOptions::default())?;
     let map = GuestMap::open(&chain, &DenyAll, &MapOptions::default())?;
-    let mut count = 0;
+    let mut bytes = 0;
     for extent in map.extents() {
-        std::hint::black_box(extent?);
-        count += 1;
+        let extent = extent?;
+        bytes += if extent.data { extent.length } else { 0 };
     }
-    Ok(count)
+    Ok(bytes)
 }

@@ -6,15 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use stillpoint_qcow2::{Chain, ChainOptions, DenyAll, Disk, Error, ScanOptions, Source};
-use stillpoint_storage::Storage;
+use stillpoint_storage::{ExtentKind, Storage, extents};
 
 use super::{Outcome, Setting, has, without};
-use crate::cost;
 use crate::images::Shape;
+use crate::peers::Work;
 use crate::side_by_side::{Comparison, Way};
+use crate::{cost, peers};
 
-/// So much is asked for at once where a disk is read from its beginning to its end.
-const BUFFER: usize = 2 << 20;
+/// A way of ours to read all data, and what it is called.
+type Ours<'a> = (String, Box<dyn Fn() -> Result<()> + 'a>);
 
 pub(super) fn run(setting: &Setting) -> Result<Outcome> {
     if !has("qemu-img") || !has("qemu-io") {
@@ -31,28 +32,40 @@ pub(super) fn run(setting: &Setting) -> Result<Outcome> {
         // Without --target-is-zero it would write zeros to where nothing is, which nobody asked for.
         peer.args(["convert", "-U", "-n", "-W", "-m", "16", "--target-is-zero", "-f", "qcow2"]);
         peer.args(["--target-image-opts"]).arg(&path).arg(&target);
+        // Other libraries read what they can.
+        let can = |read: &Work| read(&path).is_ok_and(|read| read == bytes);
+        let libraries: Vec<_> = peers::READS.iter().filter(|(_, read)| can(read)).collect();
+        let mut ours: Vec<Ours<'_>> = Vec::new();
         for threads in [1, 2] {
-            measured.push(Comparison::run(
-                format!("reading all data, {threads} of our threads: {}", shape.name()),
-                Some(bytes),
-                setting.rounds.min(3),
-                Way::new("stillpoint-qcow2: Disk::scan", || {
-                    cost::of_work(|| scan(&open(&path)?, threads).map(drop))
-                }),
-                Way::new("qemu-img convert -m 16 -W to nothing", || cost::of_command(&mut peer)),
-            )?);
+            let path = path.clone();
+            let name = format!("Disk::scan, {threads} of our threads");
+            ours.push((name, Box::new(move || scan(&open(&path)?, threads).map(drop))));
         }
-        if shape != Shape::Sparse {
+        let name = "Disk::next_extent and read_at, one thread".to_owned();
+        ours.push((name, Box::new(|| ensure_read(in_order(&open(&path)?)?, bytes))));
+        for (name, work) in ours {
+            let mut ways =
+                vec![Way::new("qemu-img convert -m 16 -W to nothing", || cost::of_command(&mut peer))];
+            ways.extend(
+                libraries.iter().map(|(name, read)| {
+                    Way::new(*name, || cost::of_work(|| ensure_read(read(&path)?, bytes)))
+                }),
+            );
             measured.push(Comparison::run(
-                format!("reading from the beginning to the end, one thread: {}", shape.name()),
+                format!("reading all data, {name}: {}", shape.name()),
                 Some(bytes),
-                setting.rounds.min(3),
-                Way::new("stillpoint-qcow2: Disk::read_at", || cost::of_work(|| in_order(&open(&path)?))),
-                Way::new("qemu-img convert -m 16 -W to nothing", || cost::of_command(&mut peer)),
+                setting.rounds.min(5),
+                Way::new("stillpoint-qcow2", || cost::of_work(&*work)),
+                ways,
             )?);
         }
     }
     Ok(Outcome::Measured(measured))
+}
+
+fn ensure_read(read: u64, bytes: u64) -> Result<()> {
+    ensure!(read == bytes, "{read} of {bytes} bytes were read");
+    Ok(())
 }
 
 fn open(path: &Path) -> Result<Disk> {
@@ -74,13 +87,21 @@ fn scan(disk: &Disk, threads: usize) -> Result<u64> {
     Ok(sum)
 }
 
-fn in_order(disk: &Disk) -> Result<()> {
-    let mut buf = vec![0; BUFFER];
-    let mut at = 0;
-    while at < disk.len() {
-        let n = disk.read_at(at, &mut buf)?;
-        std::hint::black_box(&buf);
-        at += n as u64;
+/// Reads what is stored in the disk's order, and tells how many bytes that are.
+fn in_order(disk: &Disk) -> Result<u64> {
+    let mut buf = vec![0; peers::BUFFER];
+    let mut bytes = 0;
+    for extent in extents(disk) {
+        let extent = extent?;
+        if extent.kind != ExtentKind::Data {
+            continue;
+        }
+        bytes += extent.len;
+        peers::in_parts(extent.offset, extent.len, |at, n| {
+            disk.read_exact_at(at, &mut buf[..n])?;
+            std::hint::black_box(&buf);
+            Ok(())
+        })?;
     }
-    Ok(())
+    Ok(bytes)
 }

@@ -27,9 +27,9 @@ pub(super) fn run(setting: &Setting) -> Result<Outcome> {
         Some(*bytes),
         setting.rounds,
         Way::new("stillpoint-shard: ShardedFile::read_exact_at", || read(file)),
-        Way::new("cat of the same shards in order, a process", || {
+        vec![Way::new("cat of the same shards in order, a process", || {
             cost::of_command(Command::new("cat").args(shards))
-        }),
+        })],
     )?;
 
     let options = ManifestOptions { threads: NonZeroUsize::new(1) };
@@ -44,7 +44,7 @@ pub(super) fn run(setting: &Setting) -> Result<Outcome> {
                 Ok(())
             })
         }),
-        Way::new("a plain loop: read each shard, update one hasher", || plain_digest(shards)),
+        vec![Way::new("a plain loop: read each shard, update one hasher", || plain_digest(shards))],
     )?;
     Ok(Outcome::Measured(vec![read, digest]))
 }
