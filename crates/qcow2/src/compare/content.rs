@@ -119,7 +119,10 @@ impl Differences<'_> {
         let found = found.inspect_err(|_| self.ended = true)?;
         for difference in found.into_iter().flatten() {
             match self.found.back_mut() {
-                Some(last) if last.end() == difference.start => last.length += difference.length,
+                // As within a window: no whole sector in between.
+                Some(last) if sector_of(difference.start) <= last.end().next_multiple_of(SECTOR as u64) => {
+                    last.length = difference.end() - last.start;
+                }
                 _ => self.found.push_back(difference),
             }
         }
@@ -156,6 +159,11 @@ impl Iterator for Differences<'_> {
 }
 
 impl FusedIterator for Differences<'_> {}
+
+/// Where the sector begins that `at` is in.
+const fn sector_of(at: u64) -> u64 {
+    at - at % SECTOR as u64
+}
 
 /// What differs in the ranges of a window.
 fn compare_window(

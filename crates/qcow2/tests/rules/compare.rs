@@ -51,6 +51,35 @@ proptest! {
     }
 }
 
+/// The disk is compared in windows of 2 MiB: a sector that is partly the same before the edge joins what is on both
+/// sides of it, a whole one doesn't.
+#[test]
+fn differences_go_on_over_the_edge_of_a_window() {
+    for (same, expected) in
+        [(64, vec![(0x1f_0000, 0x2_0000)]), (512, vec![(0x1f_0000, 0xfe00), (0x20_0000, 0x1_0000)])]
+    {
+        let image = |byte: u8| {
+            let mut before = vec![byte; 65536];
+            before[65536 - same..].fill(9);
+            let cluster = stillpoint_testkit::image::ClusterSpec::Data;
+            let image = stillpoint_testkit::image::ImageBuilder::v3().size(4 << 20);
+            let image = image.cluster(31, cluster(before)).cluster(32, cluster(vec![byte; 65536]));
+            let mut made = Plan::of(&[]).make();
+            made.files[0].bytes = image.build();
+            Files(made)
+        };
+        let (one, other) = (image(1), image(2));
+        let view = |files: &Files| {
+            GuestView::open(&files.chain(), None, files, &DiskOptions::default()).expect("it keeps the rules")
+        };
+        let found: Result<Vec<_>, _> =
+            differences(&view(&one), &view(&other), &CompareOptions::default()).collect();
+        let expected: Vec<_> =
+            expected.into_iter().map(|(start, length)| Difference { start, length }).collect();
+        assert_eq!(found.expect("all can be read"), expected);
+    }
+}
+
 /// Two resolvers may know different files by one id: only what the kernel tells apart is known to be the same.
 #[test]
 fn files_of_one_id_but_other_resolvers_are_compared() {
