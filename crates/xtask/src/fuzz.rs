@@ -33,9 +33,27 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         },
     };
     for target in chosen {
-        run_target(&workspace, &mut tee, target, args.seconds)?;
+        run_target(&workspace, &mut tee, Build::Optimised, target, args.seconds)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// How targets are built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Build {
+    /// For running long: builds in minutes, and is several times as fast.
+    Optimised,
+    /// For a few seconds of running.
+    Quick,
+}
+
+impl Build {
+    fn options(self) -> &'static [&'static str] {
+        match self {
+            Self::Optimised => &[],
+            Self::Quick => &["--dev"],
+        }
+    }
 }
 
 /// The names of all targets: one file each.
@@ -53,10 +71,10 @@ pub(crate) fn targets(workspace: &Workspace) -> Result<Vec<String>> {
 }
 
 /// Builds all targets, which run one by one later.
-pub(crate) fn build(workspace: &Workspace, tee: &mut Tee) -> Result<()> {
-    tee.run(
-        cargo_fuzz(workspace).args(["fuzz", "build", "--target-dir"]).arg(workspace.target().join("fuzz")),
-    )
+pub(crate) fn build(workspace: &Workspace, tee: &mut Tee, build: Build) -> Result<()> {
+    let target_dir = workspace.target().join("fuzz");
+    let mut command = cargo_fuzz(workspace);
+    tee.run(command.args(["fuzz", "build"]).args(build.options()).arg("--target-dir").arg(target_dir))
 }
 
 fn cargo_fuzz(workspace: &Workspace) -> Command {
@@ -68,13 +86,21 @@ fn cargo_fuzz(workspace: &Workspace) -> Command {
 
 /// Runs one target for `seconds`, from its seeds and what earlier runs found. A crash is an error that says where
 /// its input lies.
-pub(crate) fn run_target(workspace: &Workspace, tee: &mut Tee, target: &str, seconds: u64) -> Result<()> {
+pub(crate) fn run_target(
+    workspace: &Workspace,
+    tee: &mut Tee,
+    build: Build,
+    target: &str,
+    seconds: u64,
+) -> Result<()> {
     let corpus: PathBuf = workspace.target().join("fuzz-corpus").join(target);
     std::fs::create_dir_all(&corpus).with_context(|| format!("can't make {}", corpus.display()))?;
     let seeds: PathBuf = workspace.root().join("fuzz/seeds").join(target);
     let mut command = cargo_fuzz(workspace);
     command
-        .args(["fuzz", "run", "--target-dir"])
+        .args(["fuzz", "run"])
+        .args(build.options())
+        .arg("--target-dir")
         .arg(workspace.target().join("fuzz"))
         .arg(target)
         .arg(&corpus)

@@ -2,6 +2,7 @@
 
 mod full;
 mod lab;
+mod lanes;
 mod package;
 mod steps;
 

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::Context;
+use super::lanes::in_lanes;
 use crate::debian;
 use crate::report::Outcome;
 use crate::workspace::cargo;
@@ -56,7 +56,7 @@ pub(super) fn no_libvirt(context: &mut Context<'_>) -> Result<Option<Outcome>> {
 }
 
 /// How many test programs run at once, each with a lab of its own: they wait for replication most of the time.
-const LANES: usize = 2;
+const LANES: usize = 3;
 
 /// Every test program that asks for the feature `e2e`.
 pub(super) fn end_to_end(context: &mut Context<'_>) -> Result<Outcome> {
@@ -73,50 +73,27 @@ pub(super) fn end_to_end(context: &mut Context<'_>) -> Result<Outcome> {
         let mut build = program(package, test, context.workspace.target());
         context.run(build.arg("--no-run").envs(settings.clone()))?;
     }
-    // The last is taken first: what takes longest, so that no lane is left alone with it.
+    // What takes longest begins first, so that no lane is left alone with it.
     rounds.sort_by_key(|(package, _)| match package.as_str() {
-        "stillpoint" => 4,
-        "stillpoint-georep" => 3,
+        "stillpoint" => 0,
+        "stillpoint-georep" => 1,
         "stillpoint-virt" => 2,
-        "stillpoint-lab" => 1,
-        _ => 0,
+        "stillpoint-lab" => 3,
+        _ => 4,
     });
-    let waiting = Mutex::new(rounds.clone());
-    let failed = Mutex::new(Vec::new());
-    let count = rounds.len();
     let (workspace, tee) = (context.workspace, &context.tee);
-    std::thread::scope(|scope| {
-        for _ in 0..LANES {
-            scope.spawn(|| {
-                while let Some((package, test)) = pop(&waiting) {
-                    let mut command = program(&package, &test, workspace.target());
-                    command.args(["--", "--test-threads=1", "--nocapture"]).envs(settings.clone());
-                    command.current_dir(workspace.root());
-                    let began = Instant::now();
-                    let outcome = tee.lane(&test).and_then(|mut lane| {
-                        lane.run(&mut command)?;
-                        lane.say(&format!(
-                            "{package} {test}: passed in {:.0} s",
-                            began.elapsed().as_secs_f64()
-                        ))
-                    });
-                    if let Err(error) = outcome {
-                        failed.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{error:#}"));
-                    }
-                }
-            });
-        }
-    });
-    let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if !failed.is_empty() {
-        bail!("{}", failed.join("; "));
-    }
+    in_lanes(LANES, &rounds, |(package, test)| {
+        let mut command = program(package, test, workspace.target());
+        command.args(["--", "--test-threads=1", "--nocapture"]).envs(settings.clone());
+        command.current_dir(workspace.root());
+        let began = Instant::now();
+        let mut lane = tee.lane(test)?;
+        lane.run(&mut command)?;
+        lane.say(&format!("{package} {test}: passed in {:.0} s", began.elapsed().as_secs_f64()))
+    })?;
+    let count = rounds.len();
     context.notes.push(format!("{count} test programs"));
     Ok(Outcome::Passed)
-}
-
-fn pop<T>(waiting: &Mutex<Vec<T>>) -> Option<T> {
-    waiting.lock().unwrap_or_else(PoisonError::into_inner).pop()
 }
 
 /// `cargo test` of one program.

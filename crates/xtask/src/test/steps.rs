@@ -2,8 +2,9 @@
 
 use anyhow::Result;
 
+use super::lanes::in_lanes;
 use super::{Context, Step, lab, package};
-use crate::fuzz;
+use crate::fuzz::{self, Build};
 use crate::programs::{CARGO_DENY, CARGO_FUZZ};
 use crate::report::Outcome;
 use crate::workspace::cargo;
@@ -179,7 +180,8 @@ fn advisories(context: &mut Context<'_>) -> Result<Outcome> {
 }
 
 fn consumer(context: &mut Context<'_>) -> Result<Outcome> {
-    let target = context.workspace.target().join("consumer");
+    // What the workspace has built of its dependencies, the profiles being the same, is not built again.
+    let target = context.workspace.target().to_owned();
     let manifest = ["--manifest-path", "tests/consumer/Cargo.toml", "--target-dir"];
     context
         .run(cargo().arg("clippy").args(manifest).arg(&target).arg("--all-targets").args(DENY_WARNINGS))?;
@@ -191,12 +193,15 @@ fn fuzz_smoke(context: &mut Context<'_>) -> Result<Outcome> {
     CARGO_FUZZ.ensure(&mut context.tee)?;
     // libFuzzer's runtime is C++ (see the step `packages`).
     let targets = fuzz::targets(context.workspace)?;
-    let whole = if context.full { 1800 } else { 75 };
+    let (build, whole) = if context.full { (Build::Optimised, 1800) } else { (Build::Quick, 75) };
     let each = (whole / targets.len().max(1) as u64).max(3);
-    fuzz::build(context.workspace, &mut context.tee)?;
-    for target in &targets {
-        fuzz::run_target(context.workspace, &mut context.tee, target, each)?;
-    }
+    fuzz::build(context.workspace, &mut context.tee, build)?;
+    let (workspace, tee) = (context.workspace, &context.tee);
+    // One processor is enough for a target.
+    in_lanes(2, &targets, |target| {
+        let mut lane = tee.lane(target)?;
+        fuzz::run_target(workspace, &mut lane, build, target, each)
+    })?;
     context.notes.push(format!("{} targets, {each} s each", targets.len()));
     Ok(Outcome::Passed)
 }
