@@ -30,7 +30,7 @@
 //! entries, tables are gone through again for the order in which QEMU tells it.
 //!
 //! Memory: 2.5 bytes for each cluster of the file; 64 bytes for each L2 table; the refcount table, at most 8 MiB and
-//! never more than the file; a megabyte of tables, or a cluster if that is more; 500 bytes for each snapshot; and the
+//! never more than the file; 256 KiB of tables, or a cluster if that is more; 500 bytes for each snapshot; and the
 //! findings, [`CheckOptions::max_findings`] of them. Only where refcounts have 32 or 64 bits, a cluster with 65,535
 //! references or more takes 48 bytes further. Work: each byte of the file is read at most a few times. L2 tables that
 //! begin where no cluster does can lie over each other; of such 4096 are walked.
