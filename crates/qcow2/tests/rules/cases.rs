@@ -86,6 +86,10 @@ fn header(cases: &mut Cases) {
         (u32::MAX, Refused("Unsupported qcow2 version 4294967295")),
     ];
     cases.u32s("version", &v3(), offset::VERSION, &version);
+    for (at, byte) in [(0, b'q'), (3, 0xfa)] {
+        let image = v3().patch(at, &[byte]);
+        cases.add(&format!("another magic at {at}"), &image, Refused("Image is not in qcow2 format"));
+    }
     for (bits, expect) in [
         (8, Refused("Unsupported cluster size: 2^8")),
         (22, Refused("Unsupported cluster size: 2^22")),
@@ -125,11 +129,13 @@ fn header(cases: &mut Cases) {
 fn tables(cases: &mut Cases) {
     let too_small = Refused("L1 table is too small");
     let too_big = Refused("Image is too big");
-    // One L1 entry of 64 KiB clusters stands for 512 MiB.
+    // One L1 entry of 64 KiB clusters stands for 512 MiB; there are 2^31 - 1 of them at most.
     let size = [
         (0, Opens),
         (512 << 20, Opens),
         ((512 << 20) + 1, too_small.clone()),
+        (0x7fff_ffff << 29, too_small.clone()),
+        ((0x7fff_ffff << 29) + 512, too_big.clone()),
         (1 << 59, too_small.clone()),
         (1 << 60, too_big),
         // In QEMU the sum overflows, and something else fails.

@@ -14,3 +14,4 @@ mod mutation;
 mod plans;
 mod round_trip;
 mod streams;
+mod table_limits;

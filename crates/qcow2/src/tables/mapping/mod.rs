@@ -91,7 +91,7 @@ impl Mapping {
         };
         let needed = size.div_ceil(rules.covered());
         let TablePlace { offset, entries } = place;
-        if u64::from(entries) < needed || needed * 8 > MAX_L1_BYTES {
+        if u64::from(entries) < needed || u64::from(entries) * 8 > MAX_L1_BYTES {
             return Err(MappingError::L1Size { entries, needed }.into());
         }
         if !rules.cluster_size.is_aligned(offset.0) {

@@ -118,6 +118,20 @@ mod tests {
         assert_eq!(path(r#"{"file.filename":"a"}"#), expected);
     }
 
+    /// QEMU's limit is 1024. A name in an extension may be as long as a cluster, 2 MiB.
+    #[test]
+    fn objects_within_objects_have_a_limit() {
+        let nested = |depth: usize| {
+            let text =
+                r#"{"file":"#.repeat(depth) + r#"{"driver":"file","filename":"a"}"# + &"}".repeat(depth);
+            path(&text)
+        };
+        assert!(nested(1).is_ok());
+        for depth in [1024, 1025, 250_000] {
+            assert!(nested(depth).is_err(), "{depth}");
+        }
+    }
+
     #[test]
     fn another_protocol_is_told_as_such() {
         let found = path(r#"{"driver":"qcow2","file":{"driver":"nbd","host":"h"}}"#);
