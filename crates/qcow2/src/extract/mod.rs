@@ -1,10 +1,11 @@
 //! A guest's disk as a file of its own: raw, or a fresh qcow2 image with nothing below it.
 //!
 //! What is zeros stays a hole or unallocated. What is stored as it is, the kernel copies, neighbouring clusters in
-//! one call; on file systems that can (XFS, btrfs) the new file shares the blocks of the old one wherever both ends
-//! are whole blocks. The rest is read through the [`Disk`](crate::Disk), written, read again and compared; what is
-//! compressed is decompressed again before it is written. With [`ExtractOptions::verify`] the whole new disk is
-//! compared with the old one, too, before it gets its name.
+//! one call and in the order in which they lie; on file systems that can (XFS, btrfs) the new file shares the blocks of
+//! the old one wherever both ends are whole blocks. Of that a sample is compared: the ends of the first calls, then of
+//! fewer and fewer. The rest is read through the [`Disk`](crate::Disk), for a raw file in the order in which it lies,
+//! written, read again and compared; what is compressed is decompressed again before it is written. With
+//! [`ExtractOptions::verify`] the whole new disk is compared with the old one, too, before it gets its name.
 //!
 //! The file has its final name only once it is complete and on disk.
 //!
@@ -158,8 +159,8 @@ pub struct Extracted {
 
 /// Extracts a disk to a new file at `target`. `progress` is told now and then how far it is.
 ///
-/// Memory: 4 MiB for each thread; where clusters are compressed or a qcow2 image is written, 64 MiB, 2 bytes for each
-/// cluster of the new file, and an L1 table of 32 MiB at most.
+/// Memory: that of [`Disk::scan`](crate::Disk::scan), and 8 MiB for what the kernel is to copy; where a qcow2 image is
+/// written, 64 MiB, 2 bytes for each cluster of the new file, and an L1 table of 32 MiB at most.
 ///
 /// # Errors
 /// When `target` exists and is not to be replaced, or something can't be read or written. What was written is removed
