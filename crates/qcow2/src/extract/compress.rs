@@ -1,6 +1,6 @@
 //! Compressing clusters.
 
-use std::sync::{Mutex, PoisonError};
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 use super::ExtractError;
 use crate::tables::{Compression, Decompressor, GuestOffset};
@@ -13,20 +13,18 @@ const DEFLATE_LEVEL: u8 = 6;
 pub(super) struct Compressor {
     compression: Compression,
     decompressor: Decompressor,
-    /// Encoders not in use: their tables are larger than a cluster.
-    zstd: Mutex<Vec<mzstd::Compressor>>,
 }
 
 impl Compressor {
     pub(super) const fn new(compression: Compression) -> Self {
-        Self { compression, decompressor: Decompressor::new(compression), zstd: Mutex::new(Vec::new()) }
+        Self { compression, decompressor: Decompressor::new(compression) }
     }
 
     /// The stream for the cluster at `guest`, or `None` where that wouldn't be shorter.
     pub(super) fn compress(&self, guest: u64, cluster: &[u8]) -> Result<Option<Vec<u8>>, ExtractError> {
         let stream = match self.compression {
             Compression::Zlib => miniz_oxide::deflate::compress_to_vec(cluster, DEFLATE_LEVEL),
-            Compression::Zstd => self.zstd(cluster).ok_or(ExtractError::Compression { offset: guest })?,
+            Compression::Zstd => compress_to_vec(cluster, CompressionLevel::Fastest),
         };
         if stream.len() >= cluster.len() {
             return Ok(None);
@@ -37,18 +35,5 @@ impl Compressor {
             return Err(ExtractError::Compression { offset: guest });
         }
         Ok(Some(stream))
-    }
-
-    /// A zstd frame, by zstd's own level, which is QEMU's too.
-    fn zstd(&self, cluster: &[u8]) -> Option<Vec<u8>> {
-        let pool = || self.zstd.lock().unwrap_or_else(PoisonError::into_inner);
-        let pooled = pool().pop();
-        let mut encoder = match pooled {
-            Some(encoder) => encoder,
-            None => mzstd::Compressor::new(mzstd::EncoderConfig::default()).ok()?,
-        };
-        let frame = encoder.compress(cluster).ok();
-        pool().push(encoder);
-        frame
     }
 }
