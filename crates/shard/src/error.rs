@@ -223,7 +223,7 @@ pub enum ShardError {
     #[error("can't read the source: {0}")]
     Read(#[source] io::Error),
     /// The target of an export is in the way.
-    #[error("{} exists; remove it, choose another name, or ask for it to be overwritten", path.display())]
+    #[error("{} exists; remove it, choose another name, or ask for it to be overwritten (on the command line with --force)", path.display())]
     TargetExists {
         /// The target.
         path: PathBuf,

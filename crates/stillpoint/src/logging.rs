@@ -43,7 +43,20 @@ pub(crate) fn start(global: &Global) {
 
 /// Tells a failure, with its causes.
 pub(crate) fn failed(error: &anyhow::Error) {
-    complain(&format!("{error:#}"));
+    complain(&with_causes(error));
+}
+
+/// An error and its causes, but those that the text before them has told already.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if told.is_empty() {
+            told = cause;
+        } else if !told.contains(&cause) {
+            told = told + ": " + &cause;
+        }
+    }
+    told
 }
 
 /// Writes one complaint to stderr, and no line feed after it.
@@ -67,4 +80,18 @@ pub(crate) fn lines(lines: impl IntoIterator<Item = String>) {
 pub(crate) fn complain(text: &str) {
     let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
     anstream::eprintln!("{red}stillpoint:{red:#} {text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once_and_none_is_left_out() {
+        let error =
+            anyhow::anyhow!("no such file").context("can't open a: no such file").context("can't run");
+        assert_eq!(with_causes(&error), "can't run: can't open a: no such file");
+        let error = anyhow::anyhow!("third").context("second").context("first");
+        assert_eq!(with_causes(&error), "first: second: third");
+    }
 }

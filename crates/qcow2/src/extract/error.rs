@@ -10,7 +10,7 @@ use crate::Error;
 #[non_exhaustive]
 pub enum ExtractError {
     /// There is a file of that name, and it was not to be replaced.
-    #[error("{} exists; say that it is to be replaced, or take another name", path.display())]
+    #[error("{} exists; ask for it to be replaced (on the command line with --force), or take another name", path.display())]
     TargetExists {
         /// The file.
         path: PathBuf,
