@@ -82,7 +82,9 @@ impl ImageInfo {
     /// When its bitmap directory breaks a rule or can't be read.
     pub fn of_image<S: Storage>(image: &Image<S>, filename: &Name) -> Result<Self, Error> {
         let header = image.header();
-        let snapshots: Vec<_> = image.snapshots().iter().map(SnapshotInfo::from).collect();
+        // QEMU has none in an image with a data file, whatever the table says.
+        let snapshots = image.snapshots().iter().filter(|_| !image.has_data_file());
+        let snapshots: Vec<_> = snapshots.map(SnapshotInfo::from).collect();
         let backing = header.backing().map(|backing| Name::from_c(backing.stored.as_bytes()));
         let backing = backing.filter(|name| !name.is_empty());
         let format = image.extensions().backing_format().filter(|format| !format.is_empty());

@@ -5,6 +5,7 @@ use stillpoint_testkit::image::oracle::QemuImg;
 
 use crate::damage::{Bytes, COMPRESSED, COPIED, DATA, make};
 use crate::oracle::{difference, find};
+use crate::verbs;
 
 /// What it is, options of the image, and what is done to it.
 pub(crate) type Case = (&'static str, &'static str, fn(&mut Bytes));
@@ -17,7 +18,9 @@ pub(crate) fn all_agree(qemu_img: &QemuImg, make: impl Fn(&QemuImg, &str) -> Byt
         let mut bytes = make_or_copy(qemu_img, options, &mut made, &make);
         damage(&mut bytes);
         bytes.write();
-        if let Some(difference) = difference(qemu_img, "image") {
+        for difference in
+            [difference(qemu_img, "image"), verbs::difference(qemu_img, "image")].into_iter().flatten()
+        {
             differences.push(format!("{name} ({options}): {difference}"));
         }
     }
@@ -51,10 +54,12 @@ fn damaged_tables_are_to_us_what_they_are_to_qemu_img() {
         ("sound", "", |_| {}),
         ("dirty", "", |b| b.put64(72, 1)),
         ("corrupt", "", |b| b.put64(72, 2)),
+        ("dirty and corrupt", "", |b| b.put64(72, 3)),
         ("L1 with reserved bits", "", |b| b.edit(b.l1(), |entry| entry | 3 | 1 << 56)),
         ("L1 not aligned", "", |b| b.edit(b.l1(), |entry| entry + 512)),
         ("L1 past the end", "", |b| b.put64(b.l1(), COPIED | 1 << 40)),
         ("L1 past the end, not aligned, reserved", "", |b| b.put64(b.l1(), COPIED | 1 << 40 | 512 | 1)),
+        ("L1 as far as it gets", "", |b| b.put64(b.l1(), COPIED | 0x00ff_ffff_ffff_0000)),
         ("L1 to the end", "", |b| b.put64(b.l1(), COPIED | b.len())),
         ("L1 to the header", "", |b| b.put64(b.l1(), COPIED)),
         ("L1 with reserved bits only", "", |b| b.put64(b.l1(), 2)),
@@ -82,6 +87,8 @@ fn damaged_tables_are_to_us_what_they_are_to_qemu_img() {
         ("zeros not aligned", "", |b| b.edit(b.l2(), |entry| (entry + 512) | 1)),
         ("data past the end", "", |b| b.put64(b.l2(), COPIED | 1 << 40)),
         ("data at the end", "", |b| b.put64(b.l2(), COPIED | b.len())),
+        ("data as far as it gets", "", |b| b.put64(b.l2(), COPIED | 0x00ff_ffff_ffff_0000)),
+        ("zeros past the end", "", |b| b.put64(b.l2(), COPIED | 1 << 40 | 1)),
         ("data in the header", "", |b| b.put64(b.l2() + 64, COPIED | 512)),
         ("data in the refcount table", "", |b| b.put64(b.l2(), COPIED | 0x1_0000)),
         ("data in the refcount block", "", |b| b.put64(b.l2(), COPIED | b.block())),
@@ -113,6 +120,9 @@ fn damaged_tables_are_to_us_what_they_are_to_qemu_img() {
         ("two clusters of refcount table", "", |b| b.put32(56, 2)),
         ("too many clusters of refcount table", "", |b| b.put32(56, 100)),
         ("far too many", "", |b| b.put32(56, 129)),
+        ("block as far as it gets", "", |b| b.put64(b.reftable(), 0x7fff_ffff_ffff_0000)),
+        ("refcount table in the header", "", |b| b.put64(48, 0)),
+        ("refcount table over the L1 table", "", |b| b.put64(48, b.l1())),
         ("refcount table past the end", "", |b| b.put64(48, 0x100_0000)),
         ("refcount table not aligned", "", |b| b.edit(48, |at| at + 512)),
         ("cut in the data", "", |b| b.resize(0x6_8000)),

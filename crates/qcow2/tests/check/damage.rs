@@ -105,11 +105,11 @@ impl Bytes {
 /// Four clusters of data.
 pub(crate) const DATA: &[&str] = &["write -P 1 0 64k", "write -P 2 64k 64k", "write -P 3 1M 128k"];
 
-/// Makes the image `image` of 64 MiB.
+/// Makes the image `image` of 8 MiB.
 pub(crate) fn make(qemu_img: &QemuImg, options: &str, commands: &[&str]) -> Bytes {
     let path = qemu_img.directory().join("image");
     let _ = std::fs::remove_file(&path);
-    qemu_img.create("image", options, "64M");
+    qemu_img.create("image", options, "8M");
     if !commands.is_empty() {
         qemu_io(qemu_img.directory(), "image", commands);
     }

@@ -9,7 +9,7 @@ fn with_snapshots(qemu_img: &QemuImg, options: &str) -> Bytes {
     let image = make(qemu_img, options, DATA);
     image.write();
     qemu_img.output(["snapshot", "-c", "one", "image"]);
-    qemu_io(qemu_img.directory(), "image", &["write -P 9 0 64k", "write -P 8 32M 64k"]);
+    qemu_io(qemu_img.directory(), "image", &["write -P 9 0 64k", "write -P 8 5M 64k"]);
     qemu_img.output(["snapshot", "-c", "two", "image"]);
     Bytes::read(&qemu_img.directory().join("image"))
 }
@@ -76,6 +76,11 @@ fn damaged_snapshots_are_to_us_what_they_are_to_qemu_img() {
             let l2 = b.get64(b.get64(b.snapshots())) & !COPIED;
             b.edit(l2 + 8, |entry| entry | 2);
         }),
+        ("data in a snapshot's L2 table", "", |b| {
+            let l2 = b.get64(b.get64(b.snapshots())) & !COPIED;
+            b.put64(b.l2() + 64, COPIED | l2);
+        }),
+        ("data in the snapshot table", "", |b| b.put64(b.l2() + 64, COPIED | b.snapshots())),
         ("a snapshot's L2 is the active one's", "", |b| {
             let active = b.get64(b.l1());
             let l1 = b.get64(b.snapshots());
@@ -152,6 +157,10 @@ fn damaged_bitmaps_are_to_us_what_they_are_to_qemu_img() {
         ("table not aligned", "", |b| b.edit(entry(b), |table| table + 512)),
         ("unknown flags", "", |b| b.put32(entry(b) + 12, 8)),
         ("directory without entries", "", |b| b.put64(b.bitmaps() + 8, 0)),
+        ("data in the directory", "", |b| b.put64(b.l2() + 64, COPIED | entry(b))),
+        ("data in a table", "", |b| b.put64(b.l2() + 64, COPIED | b.get64(entry(b)))),
+        ("data in bits", "", |b| b.put64(b.l2() + 64, COPIED | table(b))),
+        ("directory over the L2 table", "", |b| b.put64(b.bitmaps() + 16, b.l2())),
         ("COPIED wrong as well", "", |b| b.edit(b.l2(), |entry| entry & !COPIED)),
     ];
     all_agree(&qemu_img, with_bitmaps, cases);

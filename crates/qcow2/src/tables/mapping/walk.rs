@@ -119,7 +119,8 @@ impl Rules {
         }
         match (entry.is_zero(), host) {
             (true, _) if !self.zero_clusters => Err(MappingError::ZeroInV2(guest)),
-            (true, host) => Ok(Allocation::Zero { host }),
+            // Of zeros, QEMU takes 0 for no place even in a data file.
+            (true, host) => Ok(Allocation::Zero { host: host.filter(|_| offset != 0) }),
             (false, Some(host)) => Ok(Allocation::Data { host }),
             (false, None) => Ok(Allocation::Unallocated { host: None }),
         }
@@ -221,5 +222,9 @@ mod tests {
         assert_eq!((run.len, run.allocation), (1024, Allocation::Data { host: HostOffset(0) }));
         let refused = MappingError::NotAtItsPlace { guest: GuestOffset(0x400), offset: HostOffset(0x600) };
         assert_eq!(walk(0x400), Err(refused));
+        // Zeros at 0 have no place.
+        table[..8].copy_from_slice(&(1_u64 << 63 | 1).to_be_bytes());
+        let run = rules.walk(&table, GuestOffset(0), GuestOffset(0), 4096).expect("it is sound");
+        assert_eq!((run.len, run.allocation), (512, Allocation::Zero { host: None }));
     }
 }
