@@ -5,8 +5,10 @@
 mod bits;
 mod check;
 mod compare;
+mod info;
 mod map;
 mod measure;
+mod open;
 mod read;
 mod scan;
 

@@ -4,7 +4,7 @@
 use std::fs;
 
 use stillpoint_qcow2::luks::{Keyring, Passphrase};
-use stillpoint_qcow2::{AnyFile, Disk, DiskOptions, Error};
+use stillpoint_qcow2::{AnyFile, Chain, ChainOptions, Disk, DiskOptions, Error, Source};
 use stillpoint_storage::Storage;
 use stillpoint_testkit::image::matrix::{Encryption, PASSPHRASE};
 
@@ -53,4 +53,32 @@ fn every_image_and_every_snapshot_has_the_same_bytes() {
         "compared {disks} disks with qemu-img, {encrypted} of them encrypted; {refused} of the old method refused"
     );
     assert!(disks > 200 && encrypted > 0);
+}
+
+/// What a chain stands on, each file by itself: also where an upper layer covers it.
+#[test]
+fn every_layer_of_a_chain_has_the_same_bytes_by_itself() {
+    let Some(matrix) = matrix() else { return };
+    let scratch = tempfile::tempdir().expect("a directory");
+    let raw = scratch.path().join("theirs.raw");
+    let mut layers = 0;
+    for image in matrix.images() {
+        for layer in chain(matrix, image).layers().iter().skip(1) {
+            let name = layer.source().name.to_text();
+            let source = Source::open(&name).expect("it is there");
+            let below = Chain::open(source, Some(layer.format()), &AnyFile, &ChainOptions::default());
+            let disk =
+                Disk::open(&below.expect("it was opened before"), &AnyFile).expect("it keeps the rules");
+            let mut command = std::process::Command::new("qemu-img");
+            command.args(["convert", "-U", "-O", "raw", "-f", layer.format().name(), &name]).arg(&raw);
+            assert!(command.status().expect("it can be run").success(), "{}", image.script());
+            let theirs = fs::read(&raw).expect("it was made");
+            let mut ours = vec![0xee; usize::try_from(disk.len()).expect("it is short")];
+            disk.read_exact_at(0, &mut ours).unwrap_or_else(|error| panic!("{error}\n{}", image.script()));
+            assert!(ours == theirs, "{name}\n{}", image.script());
+            layers += 1;
+        }
+    }
+    println!("compared {layers} layers with qemu-img");
+    assert!(layers > 50);
 }
