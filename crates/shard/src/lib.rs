@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod cache;
+pub mod disperse;
 mod error;
 pub mod export;
 mod file;

@@ -19,11 +19,13 @@
 
 mod attributes;
 mod damage;
+mod encode;
 mod files;
 mod glusterd;
 mod hash;
 mod trees;
 
 pub use attributes::KeptIn;
+pub use encode::fragment;
 pub use hash::name_hash;
 pub use trees::{BrickTrees, Change, Shape};
