@@ -3,5 +3,7 @@
 pub mod dump;
 pub mod glusterd;
 pub mod hash;
+pub mod log;
+pub mod volfile;
 pub mod volume_info;
 pub mod xattr;

@@ -1,15 +1,13 @@
 //! Topologies from glusterd's directory of a volume and from `gluster volume info --xml`.
 
-use std::io::Read;
+use std::io::BufReader;
 use std::path::{Component, Path, PathBuf};
 
+use super::spec::{self, Kind};
 use super::{Brick, BrickName, Munging, Origin, Subvolume, SubvolumeKind, Topology};
 use crate::ShardError;
 use crate::raw::glusterd::{BrickFile, InfoFile};
 use crate::raw::volume_info::{self, VolumeInfo};
-
-/// No description of a volume that is read here is longer than this many bytes.
-const SPEC_LIMIT: u64 = 16 << 20;
 
 /// What glusterd's numbers of volume types mean, once "distributed" is taken off them.
 enum Type {
@@ -36,8 +34,9 @@ impl Type {
 
 impl Topology {
     /// Reads the description of a volume at `path`, told apart by its content: glusterd's directory of the
-    /// volume (`/var/lib/glusterd/vols/NAME`), glusterd's own directory when `volume` names one in it, or a
-    /// file with the output of `gluster volume info --xml`.
+    /// volume (`/var/lib/glusterd/vols/NAME`), glusterd's own directory when `volume` names one in it, a file with
+    /// the output of `gluster volume info --xml`, a client's volfile, or a client's log, of which the last whole
+    /// volfile counts (see [`from_log`](Self::from_log)).
     ///
     /// `volume` says which volume is meant where several are described; where it is given, the volume has to
     /// have that name.
@@ -50,17 +49,18 @@ impl Topology {
         if meta.is_dir() {
             return Self::load_dir(path, volume);
         }
-        let text = read_text(path)?;
-        if text.trim_start().starts_with('<') {
-            return Self::from_volume_info_xml(&text, volume);
-        }
-        let problem = if text.lines().any(|line| line.trim_start().starts_with("end-volume")) {
-            "it is a volfile, which is not read yet; give glusterd's directory of the volume, or the output of \
-             `gluster volume info --xml`"
-        } else {
-            "it is neither glusterd's directory of a volume nor the output of `gluster volume info --xml`"
+        let described = match spec::kind(path)? {
+            Kind::Xml => Self::from_volume_info_xml(&spec::read_text(path)?, volume),
+            Kind::Volfile => Self::from_volfile(&spec::read_text(path)?, volume),
+            Kind::Log => Self::from_log(BufReader::new(spec::open(path)?), volume, 0),
         };
-        Err(ShardError::Spec { what: path.display().to_string(), problem: problem.to_owned() })
+        described.map_err(|error| match error {
+            ShardError::Spec { problem, .. } => {
+                ShardError::Spec { what: path.display().to_string(), problem }
+            }
+            ShardError::Read(source) => ShardError::io("read", path, source),
+            other => other,
+        })
     }
 
     fn load_dir(path: &Path, volume: Option<&str>) -> Result<Self, ShardError> {
@@ -102,13 +102,13 @@ impl Topology {
         let dir = dir.as_ref();
         let info_path = dir.join("info");
         let fail = |problem: String| ShardError::Spec { what: info_path.display().to_string(), problem };
-        let info = InfoFile::parse(&read_text(&info_path)?).map_err(&fail)?;
+        let info = InfoFile::parse(&spec::read_text(&info_path)?).map_err(&fail)?;
         let mut bricks = Vec::with_capacity(info.bricks.len());
         for name in &info.bricks {
             let file =
                 plain_name(name).ok_or_else(|| fail(format!("brick {name:?} is no name of a file")))?;
             let path = dir.join("bricks").join(file);
-            let brick = BrickFile::parse(&read_text(&path)?)
+            let brick = BrickFile::parse(&spec::read_text(&path)?)
                 .map_err(|problem| ShardError::Spec { what: path.display().to_string(), problem })?;
             bricks.push(brick);
         }
@@ -229,7 +229,7 @@ impl Shape<'_> {
 }
 
 /// `none` switches a regex off; the extra one is tried first, then rsync's (dht-hashfn.c).
-fn munging(rsync: Option<&str>, extra: Option<&str>) -> Munging {
+pub(super) fn munging(rsync: Option<&str>, extra: Option<&str>) -> Munging {
     let extra_is_off = matches!(extra, None | Some("" | "none"));
     match rsync {
         _ if !extra_is_off => Munging::Custom,
@@ -261,25 +261,6 @@ fn plain_name(name: &str) -> Option<PathBuf> {
         (Some(Component::Normal(only)), None) if only == path.as_os_str() => Some(path),
         _ => None,
     }
-}
-
-fn read_text(path: &Path) -> Result<String, ShardError> {
-    use rustix::fs::{Mode, OFlags};
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file =
-        rustix::fs::open(path, flags, Mode::empty()).map_err(|error| ShardError::io("open", path, error))?;
-    let fail =
-        |problem: &str| ShardError::Spec { what: path.display().to_string(), problem: problem.to_owned() };
-    let file = std::fs::File::from(file);
-    if !file.metadata().is_ok_and(|meta| meta.is_file()) {
-        return Err(fail("it is not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    file.take(SPEC_LIMIT + 1).read_to_end(&mut bytes).map_err(|error| ShardError::io("read", path, error))?;
-    if bytes.len() as u64 > SPEC_LIMIT {
-        return Err(fail("it is longer than 16 MiB"));
-    }
-    String::from_utf8(bytes).map_err(|_| fail("it is not UTF-8 text"))
 }
 
 #[cfg(test)]

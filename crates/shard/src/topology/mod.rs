@@ -1,9 +1,11 @@
 //! Which bricks make up a volume, and in which subvolumes.
 
 mod bricks;
+mod graph;
 mod load;
 mod map;
 mod name;
+mod spec;
 
 use std::fmt;
 
@@ -38,6 +40,8 @@ pub enum Origin {
     Glusterd,
     /// `gluster volume info --xml`: AFR's names of the bricks are not known.
     VolumeInfo,
+    /// A client's volfile: everything is known, the volume's id only of a replicated one.
+    Volfile,
     /// Brick directories alone: AFR's names, arbiters and bricks that were not given are not known.
     Bricks,
 }
@@ -101,6 +105,20 @@ pub struct Topology {
 }
 
 impl Topology {
+    /// The number of the subvolume that a link file means by `name`.
+    ///
+    /// With `performance.parallel-readdir` on, DHT stands on one readdir-ahead for each subvolume, and writes its
+    /// name: `VOLUME-readdir-ahead-K` for subvolume K.
+    #[must_use]
+    pub fn subvolume_named(&self, name: &str) -> Option<usize> {
+        let own = || self.subvolumes.iter().position(|subvolume| subvolume.name == name);
+        let ahead = || {
+            let number = name.strip_prefix(&self.volume)?.strip_prefix("-readdir-ahead-")?;
+            number.parse().ok().filter(|number| *number < self.subvolumes.len())
+        };
+        own().or_else(ahead)
+    }
+
     /// All bricks in the volume's order.
     pub fn bricks(&self) -> impl Iterator<Item = &Brick> {
         self.subvolumes.iter().flat_map(|subvolume| &subvolume.bricks)

@@ -81,7 +81,8 @@ impl Inner {
             }
         }
         let name = |s: usize| self.sets.get(s).map_or("?", |set| set.subvolume.name.as_str());
-        let linked = |s: usize| links.iter().any(|(_, target)| target == name(s));
+        let linked =
+            |s: usize| links.iter().any(|(_, target)| self.topology.subvolume_named(target) == Some(s));
         let at = match data.len() {
             0 => return self.nowhere(&links, unknown, all_sets_known, what),
             1 => 0,

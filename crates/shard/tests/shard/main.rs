@@ -11,3 +11,4 @@ mod support;
 mod topology;
 mod unknown;
 mod vectors;
+mod volfile;

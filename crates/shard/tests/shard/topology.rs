@@ -29,8 +29,19 @@ fn every_description_leads_to_the_same_bytes() {
         let mut bricks: Vec<_> =
             (0..built.trees.brick_count()).map(|brick| built.trees.brick(brick)).collect();
         bricks.reverse();
-        let topologies =
-            [built.topology(), Topology::load(&xml, None).unwrap(), Topology::from_bricks(&bricks).unwrap()];
+        let volfile = built.dir.path().join("gv1.tcp-fuse.vol");
+        std::fs::write(&volfile, built.trees.client_volfile()).unwrap();
+        let mut by_volfile = Topology::load(&volfile, None).unwrap();
+        let topologies = [
+            built.topology(),
+            Topology::load(&xml, None).unwrap(),
+            by_volfile.clone(),
+            Topology::from_bricks(&bricks).unwrap(),
+        ];
+        // It says all that glusterd's directory does, but for the id of a volume that is only distributed.
+        assert_eq!(by_volfile.id.is_some(), replicas > 1);
+        (by_volfile.id, by_volfile.origin) = (topologies[0].id, Origin::Glusterd);
+        assert_eq!(by_volfile, topologies[0]);
         for topology in topologies {
             assert_eq!(topology.subvolumes.len(), subvolumes, "{topology}");
             assert!(topology.subvolumes.iter().all(|set| set.bricks.len() == replicas), "{topology}");
@@ -84,10 +95,11 @@ fn descriptions_are_told_apart_by_content_and_the_rest_is_refused() {
     }
     assert!(matches!(Topology::load(path("glusterd"), Some("gv2")), Err(ShardError::NoSuchVolume { .. })));
     std::fs::write(path("volfile"), "volume gv1-client-0\n    type protocol/client\nend-volume\n").unwrap();
+    std::fs::write(path("empty"), "\n").unwrap();
     std::fs::write(path("text"), "Connection failed. Please check if gluster daemon is operational.\n")
         .unwrap();
     std::fs::write(path("binary"), [0xff, 0xfe, 0]).unwrap();
-    for bad in ["volfile", "text", "binary", "b0", "all/vols", "none"] {
+    for bad in ["volfile", "text", "binary", "empty", "b0", "all/vols", "none"] {
         assert!(Topology::load(path(bad), None).is_err(), "{bad}");
     }
     let xml = built.trees.volume_info_xml();

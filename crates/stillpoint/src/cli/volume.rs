@@ -10,8 +10,8 @@ use stillpoint_shard::BrickMapping;
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Volume")]
 pub(crate) struct VolumeArgs {
-    /// Read from a volume's bricks; SPEC is glusterd's directory of the volume, or the XML of 'gluster volume
-    /// info --xml', told apart by content
+    /// Read from a volume's bricks; SPEC is glusterd's directory of the volume, the XML of 'gluster volume info
+    /// --xml', a volfile, or a client's log with one in it, told apart by content
     #[arg(long, value_name = "SPEC", env = "STILLPOINT_VOLUME", conflicts_with = "brick")]
     pub(crate) volume: Option<PathBuf>,
 
@@ -48,7 +48,7 @@ impl VolumeArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Sites")]
 pub(crate) struct SiteArgs {
-    /// The primary's volume: glusterd's directory of it, or the XML of 'gluster volume info --xml'
+    /// The primary's volume: glusterd's directory of it, the XML of 'gluster volume info --xml', or a volfile
     #[arg(long, value_name = "SPEC", env = "STILLPOINT_PRIMARY", required_unless_present = "primary_brick")]
     pub(crate) primary: Option<PathBuf>,
 
@@ -56,7 +56,7 @@ pub(crate) struct SiteArgs {
     #[arg(long, value_name = "DIR", conflicts_with = "primary")]
     pub(crate) primary_brick: Vec<PathBuf>,
 
-    /// The secondary's volume: glusterd's directory of it, or the XML of 'gluster volume info --xml'
+    /// The secondary's volume: glusterd's directory of it, the XML of 'gluster volume info --xml', or a volfile
     #[arg(
         long,
         value_name = "SPEC",

@@ -53,6 +53,51 @@ impl BrickTrees {
         std::fs::write(dir.join("info"), info)
     }
 
+    /// The volfile that glusterd gives to a trusted client, with credentials in it.
+    #[must_use]
+    pub fn client_volfile(&self) -> String {
+        let name = &self.shape.name;
+        let mut text = String::new();
+        let mut write = |volume: &str, kind: &str, options: &[(&str, String)], below: &[String]| {
+            write!(text, "volume {volume}\n    type {kind}\n").unwrap_or_default();
+            for (key, value) in options {
+                writeln!(text, "    option {key} {value}").unwrap_or_default();
+            }
+            if !below.is_empty() {
+                writeln!(text, "    subvolumes {}", below.join(" ")).unwrap_or_default();
+            }
+            text.push_str("end-volume\n\n");
+        };
+        let mut subvolumes = Vec::new();
+        for subvolume in 0..self.shape.subvolumes {
+            let clients: Vec<String> = self.members(subvolume).map(|number| self.client(number)).collect();
+            for (number, client) in self.members(subvolume).zip(&clients) {
+                let options = [
+                    ("password", "PASSWORD-NEVER-SHOWN".to_owned()),
+                    ("username", "USER-NEVER-SHOWN".to_owned()),
+                    ("remote-subvolume", self.brick(number).display().to_string()),
+                    ("remote-host", HOST.to_owned()),
+                ];
+                write(client, "protocol/client", &options, &[]);
+            }
+            let set = self.subvolume(subvolume);
+            if self.shape.replicas > 1 {
+                let mut options =
+                    vec![("volume-id", self.id.to_string()), ("afr-pending-xattr", clients.join(","))];
+                if self.shape.arbiter {
+                    options.push(("arbiter-count", "1".to_owned()));
+                }
+                write(&set, "cluster/replicate", &options, &clients);
+            }
+            subvolumes.push(set);
+        }
+        write(&format!("{name}-dht"), "cluster/distribute", &[], &subvolumes);
+        let shard_size = [("shard-block-size", self.shape.shard_size.to_string())];
+        write(&format!("{name}-shard"), "features/shard", &shard_size, &[format!("{name}-dht")]);
+        write(name, "debug/io-stats", &[], &[format!("{name}-shard")]);
+        text
+    }
+
     /// The output of `gluster volume info --xml`.
     #[must_use]
     pub fn volume_info_xml(&self) -> String {
