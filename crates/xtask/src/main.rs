@@ -6,6 +6,7 @@ mod debian;
 mod demo;
 mod dist;
 mod fuzz;
+mod lanes;
 mod programs;
 mod report;
 mod shell;
@@ -35,7 +36,7 @@ enum Habit {
     Lab(stillpoint_lab::cli::LabArgs),
     /// Run the benchmarks that stand beside a peer, and print the ratios.
     Bench(bench::Args),
-    /// Run the fuzz targets, all or one, for a while each.
+    /// Run the fuzz targets, all or some, for a while each.
     Fuzz(fuzz::Args),
     /// Build the release: binary, man pages, completions, in one archive under target/dist.
     Dist(dist::Args),

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::watchdog::Watchdog;
 #[derive(Debug)]
 pub(crate) struct Tee {
     log: File,
+    path: PathBuf,
     limit: Duration,
     lane: Option<Lane>,
 }
@@ -32,18 +34,24 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 impl Tee {
     /// Begins an empty log at `path`.
-    pub(crate) fn create(path: &std::path::Path) -> Result<Self> {
+    pub(crate) fn create(path: &Path) -> Result<Self> {
         if let Some(dir) = path.parent() {
             std::fs::create_dir_all(dir).with_context(|| format!("can't make {}", dir.display()))?;
         }
         let log = File::create(path).with_context(|| format!("can't write {}", path.display()))?;
-        Ok(Self { log, limit: LIMIT, lane: None })
+        Ok(Self { log, path: path.to_owned(), limit: LIMIT, lane: None })
     }
 
     /// Another that writes to the same places at the same time, each line of it after `name`.
     pub(crate) fn lane(&self, name: &str) -> Result<Self> {
         let log = self.log.try_clone().context("can't write the log twice")?;
-        Ok(Self { log, limit: self.limit, lane: Some(Lane { name: name.to_owned(), open: Vec::new() }) })
+        let lane = Lane { name: name.to_owned(), open: Vec::new() };
+        Ok(Self { log, path: self.path.clone(), limit: self.limit, lane: Some(lane) })
+    }
+
+    /// The log.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// How long each command may take from here on.
@@ -133,12 +141,17 @@ impl Lane {
         let Some(last) = self.open.iter().rposition(|&byte| byte == b'\n') else { return Vec::new() };
         let rest = self.open.split_off(last + 1);
         let whole = std::mem::replace(&mut self.open, rest);
-        let name = format!("{:<10} | ", self.name);
+        let name = lane_prefix(&self.name);
         whole
             .split_inclusive(|&byte| byte == b'\n')
             .flat_map(|line| [name.as_bytes(), line].concat())
             .collect()
     }
+}
+
+/// What each line of the lane `name` begins with.
+pub(crate) fn lane_prefix(name: &str) -> String {
+    format!("{name:<10} | ")
 }
 
 /// The command as one could type it (for people; not quoted for a shell).
@@ -149,7 +162,7 @@ fn line_of(command: &Command) -> String {
 }
 
 fn base_name(command: &Command) -> String {
-    let program = std::path::Path::new(command.get_program());
+    let program = Path::new(command.get_program());
     program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned()
 }
 
@@ -188,8 +201,10 @@ mod tests {
         });
         let log = std::fs::read_to_string(dir.path().join("log")).expect("the log");
         for name in ["one", "two"] {
-            let said: Vec<&str> =
-                log.lines().filter_map(|line| line.strip_prefix(&format!("{name:<10} | {name} "))).collect();
+            let said: Vec<&str> = log
+                .lines()
+                .filter_map(|line| line.strip_prefix(&format!("{}{name} ", lane_prefix(name))))
+                .collect();
             assert_eq!(said, (1..=50).map(|i| i.to_string()).collect::<Vec<_>>(), "{log}");
         }
     }

@@ -2,7 +2,6 @@
 
 mod full;
 mod lab;
-mod lanes;
 mod package;
 mod steps;
 

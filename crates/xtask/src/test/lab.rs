@@ -7,8 +7,8 @@ use std::time::Instant;
 use anyhow::Result;
 
 use super::Context;
-use super::lanes::in_lanes;
 use crate::debian;
+use crate::lanes::in_lanes;
 use crate::report::Outcome;
 use crate::workspace::cargo;
 

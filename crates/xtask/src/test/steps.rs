@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
-use super::lanes::in_lanes;
 use super::{Context, Step, lab, package};
-use crate::fuzz::{self, Build};
+use crate::fuzz::{self, Build, Long};
+use crate::lanes::in_lanes;
 use crate::programs::{CARGO_DENY, CARGO_FUZZ};
 use crate::report::Outcome;
 use crate::workspace::cargo;
@@ -193,15 +193,21 @@ fn fuzz_smoke(context: &mut Context<'_>) -> Result<Outcome> {
     CARGO_FUZZ.ensure(&mut context.tee)?;
     // libFuzzer's runtime is C++ (see the step `packages`).
     let targets = fuzz::targets(context.workspace)?;
-    let (build, whole) = if context.full { (Build::Optimised, 1800) } else { (Build::Quick, 75) };
+    let whole = if context.full { 1800 } else { 75 };
     let each = (whole / targets.len().max(1) as u64).max(3);
-    fuzz::build(context.workspace, &mut context.tee, build)?;
-    let (workspace, tee) = (context.workspace, &context.tee);
     // One processor is enough for a target.
-    in_lanes(2, &targets, |target| {
-        let mut lane = tee.lane(target)?;
-        fuzz::run_target(workspace, &mut lane, build, target, each)
-    })?;
+    let lanes = 2;
+    if context.full {
+        let long = Long { seconds: each, lanes, keep: true };
+        fuzz::run_long(context.workspace, &mut context.tee, &targets, long)?;
+    } else {
+        fuzz::build(context.workspace, &mut context.tee, Build::Quick)?;
+        let (workspace, tee) = (context.workspace, &context.tee);
+        in_lanes(lanes, &targets, |target| {
+            let mut lane = tee.lane(target)?;
+            fuzz::run_target(workspace, &mut lane, Build::Quick, target, each)
+        })?;
+    }
     context.notes.push(format!("{} targets, {each} s each", targets.len()));
     Ok(Outcome::Passed)
 }

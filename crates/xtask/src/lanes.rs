@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 ///
 /// # Errors
 /// What failed, one after the other.
-pub(super) fn in_lanes<T: Sync>(
+pub(crate) fn in_lanes<T: Sync>(
     lanes: usize,
     items: &[T],
     work: impl Fn(&T) -> Result<()> + Sync,
