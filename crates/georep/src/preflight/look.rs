@@ -259,7 +259,10 @@ impl Look<'_> {
             "performance.write-behind is on for {name}, which is sharded: where a shard begins, {whose} can get the data \
              of another write, at the primary itself; what is replicated then is the damaged disk"
         );
-        let remedy = Some(format!("gluster volume set {name} performance.write-behind off"));
+        let remedy = Some(format!(
+            "gluster volume set {name} performance.write-behind off (where guests are writing meanwhile, then \
+             gluster volume heal {name}: what they were writing is listed as to be healed)"
+        ));
         self.find(Check::WriteBehind, severity, why, remedy);
     }
 

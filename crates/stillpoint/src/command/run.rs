@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use stillpoint_backup::{DomainReport, Error, Event, Outcome, Parts, RunConfig, RunReport, manifest, proof};
+use stillpoint_backup::{
+    DomainReport, Error, Event, Outcome, Parts, RunConfig, RunReport, Stage, manifest, proof,
+};
 use stillpoint_georep as georep;
 use stillpoint_virt as virt;
 
@@ -230,12 +232,13 @@ pub(crate) fn in_words(report: &RunReport) -> String {
             ));
         }
     }
-    let left = match report.replication_left_running {
-        Some(true) => "running",
-        Some(false) => "stopped",
-        None => "in a state that isn't known",
-    };
-    line(format!("  replication was left {left}"));
+    let touched = report.durations.iter().any(|part| part.stage == Stage::StopReplication);
+    line(match report.replication_left_running {
+        Some(true) => "  replication was left running".to_owned(),
+        Some(false) => "  replication was left stopped".to_owned(),
+        None if touched => "  replication was left in a state that isn't known".to_owned(),
+        None => "  replication was not touched".to_owned(),
+    });
     for warning in &report.warnings {
         line(format!("  warning: {warning}"));
     }

@@ -134,6 +134,29 @@ pub(crate) fn second_run_is_locked_out(stage: &Stage) -> Result<()> {
     stage.ensure_no_overlay()
 }
 
+/// The guest is paused while the option is on, or its own disk could be what gets damaged.
+pub(crate) fn write_behind_is_refused(stage: &Stage) -> Result<()> {
+    let (site, guest) = (stage.lab.site(SiteName::A), stage.guest());
+    let volume = &stage.lab.config().primary.name;
+    let switch = |to: &str| site.gluster(["volume", "set", volume, "performance.write-behind", to]);
+    guest.virsh(&["suspend", guest.name()])?;
+    let ended = switch("on").map_err(anyhow::Error::from).and_then(|_| finish(&mut stage.run_command()));
+    switch("off")?;
+    guest.virsh(&["resume", guest.name()])?;
+    let report = ended?.expect(1)?;
+    let why = format!("performance.write-behind is on for {volume}");
+    ensure!(report["failures"].to_string().contains(&why), "it is not said why: {report:#}");
+    let begun: Vec<&str> = report["durations"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|part| part["stage"].as_str())
+        .collect();
+    ensure!(begun == ["preflight"], "more was done than looking: {begun:?}");
+    stage.ensure_no_overlay()?;
+    stage.ensure_guest_writes()
+}
+
 pub(crate) fn cut_link(stage: &Stage) -> Result<()> {
     stage.ensure_guest_writes()?;
     let faults = stage.lab.faults();
