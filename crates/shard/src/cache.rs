@@ -13,7 +13,8 @@ pub(crate) type Key = (u64, u64);
 /// A shard that is open.
 #[derive(Debug)]
 pub(crate) struct OpenShard {
-    pub(crate) storage: FileStorage,
+    /// Kept open as long as somebody copies from it.
+    pub(crate) storage: Arc<FileStorage>,
     pub(crate) brick: BrickName,
 }
 
@@ -89,7 +90,7 @@ mod tests {
         for index in 0..1000 {
             let file = tempfile::tempfile().unwrap();
             file.set_len(index).unwrap();
-            let storage = FileStorage::from_file(file).unwrap();
+            let storage = Arc::new(FileStorage::from_file(file).unwrap());
             cache.put((1, index), Arc::new(OpenShard { storage, brick: BrickName::local("/b") }));
             // The first one stays, since it is used all the time.
             assert_eq!(len((1, 0)), Some(0));

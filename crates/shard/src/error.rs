@@ -222,6 +222,25 @@ pub enum ShardError {
     /// What a storage holds can't be read.
     #[error("can't read the source: {0}")]
     Read(#[source] io::Error),
+    /// What was written is not what was read.
+    #[error("{} has another byte at offset {offset} than what it is a copy of; check the disk", path.display())]
+    CopyDiffers {
+        /// The copy.
+        path: PathBuf,
+        /// The first such byte.
+        offset: u64,
+    },
+    /// A mapfile can't be gone on from.
+    #[error("{}: {problem}", path.display())]
+    Mapfile {
+        /// The mapfile.
+        path: PathBuf,
+        /// Why not, and what to do.
+        problem: String,
+    },
+    /// The caller ended it.
+    #[error("it was cancelled")]
+    Cancelled,
     /// The target of an export is in the way.
     #[error("{} exists; remove it, choose another name, or ask for it to be overwritten (on the command line with --force)", path.display())]
     TargetExists {

@@ -9,13 +9,14 @@
 //! missing. Nothing is ever written to a brick.
 //!
 //! ```no_run
+//! use std::ops::ControlFlow;
 //! use stillpoint_shard::{BrickMap, OpenOptions, Topology, Volume, export};
 //!
 //! let topology = Topology::load("/var/lib/glusterd/vols/gv1", None)?;
 //! let volume = Volume::open(topology, &BrickMap::default(), OpenOptions::default())?;
 //! let disk = volume.open_file(&"vms/vm1.qcow2".parse()?)?;
 //! println!("{} bytes in shards of {:?}", disk.size(), disk.shard_size());
-//! export::copy_file(&disk, "/tmp/vm1.qcow2".as_ref(), &export::ExportOptions::default(), &mut |_| {})?;
+//! export::copy_file(&disk, "/tmp/vm1.qcow2".as_ref(), &export::ExportOptions::default(), &mut |_| ControlFlow::Continue(()))?;
 //! # Ok::<(), stillpoint_shard::ShardError>(())
 //! ```
 #![forbid(unsafe_code)]

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 
 use std::fs::{self, File, OpenOptions as Open};
+use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -216,7 +217,10 @@ fn what_a_mount_wrote_is_read_from_the_bricks_and_without_some_of_them() {
         }
         let target = tempfile::tempdir().unwrap();
         let out = target.path().join("out");
-        export::copy_file(&sparse, &out, &export::ExportOptions::default(), &mut |_| {}).unwrap();
+        export::copy_file(&sparse, &out, &export::ExportOptions::default(), &mut |_| {
+            ControlFlow::Continue(())
+        })
+        .unwrap();
         assert!(fs::read(&out).unwrap() == before);
 
         match site {
@@ -268,7 +272,10 @@ fn a_disk_of_two_gibibytes_equals_the_mounts_with_and_without_one_replica() {
         .map(|missing| open(&bench.volume(SiteName::A, missing), "disk").unwrap())
         .into_iter()
         .collect();
-    let done = export::copy_file(&disks[0], &out, &export::ExportOptions::default(), &mut |_| {}).unwrap();
+    let done = export::copy_file(&disks[0], &out, &export::ExportOptions::default(), &mut |_| {
+        ControlFlow::Continue(())
+    })
+    .unwrap();
     assert_eq!(done.done, 2048 * MIB);
     assert!(done.copied < 1200 * MIB, "holes were copied: {done:?}");
     let (through_mount, export) = (File::open(&path).unwrap(), File::open(&out).unwrap());
@@ -287,7 +294,7 @@ fn a_disk_of_two_gibibytes_equals_the_mounts_with_and_without_one_replica() {
     let half = open(&bench.volume(SiteName::A, &[2, 3]), "disk");
     let error = half.and_then(|disk| {
         let out = target.path().join("refused");
-        export::copy_file(&disk, &out, &export::ExportOptions::default(), &mut |_| {})
+        export::copy_file(&disk, &out, &export::ExportOptions::default(), &mut |_| ControlFlow::Continue(()))
     });
     let error = error.unwrap_err().to_string();
     assert!(error.contains("gv1-b2") && error.contains("gv1-b3"), "{error}");

@@ -24,15 +24,18 @@
 //! | what implements `positioned_io`'s traits | with the feature `positioned-io`, `FromReadAt` and `ToReadAt` |
 //! | a reference, `Box` or `Arc` to a storage | the storage itself |
 //!
-//! What is made of them is written through [`FreshFile`]: a file that is complete, or isn't there.
+//! What is made of them is written through [`FreshFile`]: a file that is complete, or isn't there. Where the bytes lie in
+//! local files ([`Storage::file_part`]), [`KernelCopy`] has the kernel copy or share them.
 #![deny(unsafe_code)]
 
 mod extent;
 mod file;
 mod fresh;
+mod kernel_copy;
 mod memory;
 #[cfg(feature = "mmap")]
 mod mmap;
+mod part;
 #[cfg(feature = "positioned-io")]
 mod positioned;
 mod reader;
@@ -42,8 +45,10 @@ mod storage;
 pub use extent::{Extent, ExtentKind, Extents, extents};
 pub use file::FileStorage;
 pub use fresh::FreshFile;
+pub use kernel_copy::{KernelCopy, KernelCopyError};
 #[cfg(feature = "mmap")]
 pub use mmap::MappedFile;
+pub use part::FilePart;
 #[cfg(feature = "positioned-io")]
 pub use positioned::{FromReadAt, ToReadAt};
 pub use reader::{StorageReader, StreamStorage};

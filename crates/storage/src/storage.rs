@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use crate::Extent;
+use crate::{Extent, FilePart};
 
 /// Bytes at offsets, read only, of a length that does not change while it is read.
 ///
@@ -65,6 +65,17 @@ pub trait Storage: Send + Sync {
         None
     }
 
+    /// The part of a file of this system that holds the bytes from `offset` on, one after the other, where there is
+    /// one: as [`as_file`](Self::as_file), but also of storages that are put together from several files. `None` where
+    /// the bytes must be read, or there are none.
+    ///
+    /// # Errors
+    /// When that file can't be opened.
+    fn file_part(&self, offset: u64) -> io::Result<Option<FilePart<'_>>> {
+        let len = self.len().saturating_sub(offset);
+        Ok(self.as_file().filter(|_| len > 0).map(|file| FilePart::of(file, offset, len)))
+    }
+
     /// The extent that begins at `offset`, to where its kind changes or earlier. `offset` is below
     /// [`len`](Self::len).
     ///
@@ -98,6 +109,9 @@ macro_rules! forward {
             }
             fn as_file(&self) -> Option<&File> {
                 (**self).as_file()
+            }
+            fn file_part(&self, offset: u64) -> io::Result<Option<FilePart<'_>>> {
+                (**self).file_part(offset)
             }
             fn next_extent(&self, offset: u64) -> io::Result<Extent> {
                 (**self).next_extent(offset)

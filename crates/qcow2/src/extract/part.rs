@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use stillpoint_storage::FreshFile;
@@ -16,16 +16,12 @@ const BLOCK: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Part {
     fresh: FreshFile,
-    block_size: u64,
 }
 
 impl Part {
     pub(super) fn create(target: &Path, overwrite: bool) -> Result<Self, ExtractError> {
         let fresh = FreshFile::create(target, overwrite).map_err(|error| wrapped(target, error))?;
-        let mut part = Self { fresh, block_size: 4096 };
-        let meta = part.file().metadata().map_err(|error| part.failed("look at", error))?;
-        part.block_size = meta.blksize().max(512);
-        Ok(part)
+        Ok(Self { fresh })
     }
 
     pub(super) const fn file(&self) -> &File {
@@ -34,11 +30,6 @@ impl Part {
 
     pub(super) fn path(&self) -> &Path {
         self.fresh.path()
-    }
-
-    /// The size of the file system's blocks, in bytes.
-    pub(super) const fn block_size(&self) -> u64 {
-        self.block_size
     }
 
     pub(super) fn failed(&self, action: &'static str, source: io::Error) -> ExtractError {

@@ -21,7 +21,7 @@ pub(super) fn fill(
     let mut filler = Filler {
         view,
         image,
-        copier: Copier::new(part),
+        copier: Copier::new(part)?,
         compressor: options.compression.map(Compressor::new),
         windows: Windows::default(),
         threads: options.threads,
@@ -40,7 +40,7 @@ pub(super) fn fill(
     filler.copier.flush()?;
     let file_size = filler.image.finish(options.compression.unwrap_or(Compression::Zlib))?;
     let written = filler.written + filler.copier.by_us;
-    Ok(Extracted { size: total, by_kernel: filler.copier.by_kernel, written, file_size })
+    Ok(Extracted { size: total, by_kernel: filler.copier.by_kernel(), written, file_size })
 }
 
 /// What becomes of a cluster.

@@ -17,7 +17,7 @@ pub(super) fn fill(
 ) -> Result<Extracted, ExtractError> {
     let total = view.size();
     part.set_len(total)?;
-    let mut copier = Copier::new(part);
+    let mut copier = Copier::new(part)?;
     let written = AtomicU64::new(0);
     view.disk().scan_rest(
         &ScanOptions::default().threads(options.threads),
@@ -44,5 +44,5 @@ pub(super) fn fill(
     )?;
     copier.flush()?;
     let written = written.into_inner() + copier.by_us;
-    Ok(Extracted { size: total, by_kernel: copier.by_kernel, written, file_size: total })
+    Ok(Extracted { size: total, by_kernel: copier.by_kernel(), written, file_size: total })
 }

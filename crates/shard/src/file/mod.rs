@@ -2,6 +2,7 @@
 
 mod index;
 mod open;
+mod part;
 mod read;
 mod state;
 
@@ -317,7 +318,7 @@ impl ShardedFile {
             self.inner.sets.get(set).map(|set| set.brick(member)).ok_or_else(|| self.changed(index))?;
         let path = self.inner.local(set, member).unwrap_or_default().join(self.shard_name(index));
         let storage = FileStorage::from_file(file).map_err(|error| ShardError::io("look at", path, error))?;
-        let open = Arc::new(OpenShard { storage, brick });
+        let open = Arc::new(OpenShard { storage: Arc::new(storage), brick });
         self.inner.cache.put(key, Arc::clone(&open));
         Ok(Some(open))
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use stillpoint_storage::{Extent, ExtentKind, Storage};
+use stillpoint_storage::{Extent, ExtentKind, FilePart, Storage};
 
 use super::ShardedFile;
 use crate::ShardError;
@@ -40,7 +40,7 @@ impl ShardedFile {
         next.unwrap_or(self.size).min(self.size)
     }
 
-    fn is_listed(&self, index: u64) -> bool {
+    pub(super) fn is_listed(&self, index: u64) -> bool {
         index == 0 || self.index.position(index).is_some()
     }
 
@@ -83,7 +83,7 @@ impl ShardedFile {
     }
 
     /// Where a shard ends in the file.
-    fn end_of_shard(&self, index: u64) -> u64 {
+    pub(super) fn end_of_shard(&self, index: u64) -> u64 {
         index
             .checked_add(1)
             .and_then(|next| next.checked_mul(self.span()))
@@ -130,6 +130,10 @@ impl Storage for ShardedFile {
     /// shard.
     fn allocated(&self) -> Option<u64> {
         *self.allocated.get_or_init(|| self.sum_allocated())
+    }
+
+    fn file_part(&self, offset: u64) -> io::Result<Option<FilePart<'_>>> {
+        self.part_at(offset)
     }
 
     /// Costs opening a shard at most, never a read. What can't be told is
