@@ -71,10 +71,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// What is wrong in the layer of a chain that an error is of, or the error itself.
+    pub(crate) fn innermost(&self) -> &Self {
+        let mut error = self;
+        while let Self::Chain(ChainError::Layer { source, .. }) = error {
+            error = source;
+        }
+        error
+    }
+
     /// Whether trying again can help without anything being changed: only where reading failed for the moment.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        let io = match self {
+        let io = match self.innermost() {
             Self::Io { source, .. } | Self::Reference(ReferenceError::Open { source, .. }) => source,
             _ => return false,
         };

@@ -67,8 +67,8 @@
 //!
 //! # What is damaged
 //!
-//! Is an error that names the place. [`LenientDisk`] goes on past it, with zeros in its place, and says what it
-//! skipped.
+//! Is an error that names the place, and the file where it is in a backing file. [`LenientDisk`] goes on past it,
+//! anywhere in the chain, with zeros in its place, and says what it skipped.
 //!
 //! # What hostile input can do
 //!

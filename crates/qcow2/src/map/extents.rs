@@ -5,6 +5,7 @@ use std::iter::FusedIterator;
 use super::extent::MapExtent;
 use super::layer::{LayerCursor, MapLayer};
 use crate::Error;
+use crate::views::in_layer;
 
 /// The extents of a disk in order, neighbours that are one thing merged.
 ///
@@ -12,6 +13,7 @@ use crate::Error;
 #[derive(Debug)]
 pub struct MapExtents<'a> {
     layers: Vec<LayerCursor<'a>>,
+    of: &'a [MapLayer],
     cut: bool,
     at: u64,
     end: u64,
@@ -21,8 +23,8 @@ pub struct MapExtents<'a> {
 
 impl<'a> MapExtents<'a> {
     pub(super) fn new(layers: &'a [MapLayer], cut: bool, start: u64, end: u64) -> Self {
-        let layers = layers.iter().map(MapLayer::cursor).collect();
-        Self { layers, cut, at: start, end, pending: None, failed: None }
+        let cursors = layers.iter().map(MapLayer::cursor).collect();
+        Self { layers: cursors, of: layers, cut, at: start, end, pending: None, failed: None }
     }
 
     /// What begins at the place that was reached: not yet merged with what follows.
@@ -32,7 +34,10 @@ impl<'a> MapExtents<'a> {
         for depth in 0..self.layers.len() {
             let next_size = self.layers.get(depth + 1).map(LayerCursor::size);
             let Some(layer) = self.layers.get_mut(depth) else { break };
-            let found = layer.piece(self.at, len)?;
+            let found = layer.piece(self.at, len).map_err(|error| match self.of.get(depth) {
+                Some(layer) => in_layer(layer.name(), depth, error),
+                None => error,
+            })?;
             // Every extent of a layer has at least one byte.
             len = found.length;
             if found.present {

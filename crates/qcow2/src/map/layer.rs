@@ -14,6 +14,9 @@ use crate::{Error, Layer, Name, Reference, ReferenceKind, Resolver};
 
 /// A layer that is open for mapping.
 pub(super) struct MapLayer {
+    /// Of the file with the tables.
+    name: Name,
+    /// Of the one with the data.
     file_name: Name,
     content: Content,
 }
@@ -49,7 +52,7 @@ impl MapLayer {
         let source = layer.source();
         let Some(image) = layer.image() else {
             let content = Content::Raw(Arc::clone(&source.storage));
-            return Ok(Self { file_name: source.name.clone(), content });
+            return Ok(Self { name: source.name.clone(), file_name: source.name.clone(), content });
         };
         let header = image.header();
         let (place, size) = match snapshot {
@@ -69,7 +72,12 @@ impl MapLayer {
             (source.name.clone(), look.then(|| Arc::clone(&tables)))
         };
         let encrypted = header.encryption() != Encryption::None;
-        Ok(Self { file_name, content: Content::Qcow2 { tables, mapping, encrypted, holes_in } })
+        let content = Content::Qcow2 { tables, mapping, encrypted, holes_in };
+        Ok(Self { name: source.name.clone(), file_name, content })
+    }
+
+    pub(super) const fn name(&self) -> &Name {
+        &self.name
     }
 
     pub(super) const fn file_name(&self) -> &Name {

@@ -42,6 +42,7 @@ pub use extents::MapExtents;
 use layer::MapLayer;
 
 use crate::tables::Snapshot;
+use crate::views::in_layer;
 use crate::{Chain, Error, Name, Resolver};
 
 /// What is mapped, and how.
@@ -122,7 +123,8 @@ impl GuestMap {
         let count = if options.one_layer { 1 } else { all.len() };
         let layers = all.iter().take(count).enumerate();
         let layers = layers.map(|(depth, layer)| {
-            MapLayer::open(layer, snapshot.filter(|_| depth == 0), resolver, options.host_holes)
+            let opened = MapLayer::open(layer, snapshot.filter(|_| depth == 0), resolver, options.host_holes);
+            opened.map_err(|error| in_layer(&layer.source().name, depth, error))
         });
         let layers = layers.collect::<Result<Vec<_>, _>>()?;
         let size = layers.first().map_or(0, MapLayer::size);

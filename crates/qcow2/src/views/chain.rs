@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use stillpoint_storage::Storage;
 
-use super::lenient::Missing;
 use super::policy::{FileId, Resolver, Source};
 use super::reference::{Reference, ReferenceKind, Target};
 use super::{Format, Image, detect};
@@ -63,6 +62,16 @@ pub enum ChainError {
         rebase it with a format, or ask for guessing if the file is trusted"
     )]
     NoFormat(Name),
+    /// A layer below the first is damaged, and was gone past what is damaged in it.
+    #[error("the backing file {name:?}, layer {depth} of the chain, is damaged")]
+    Damaged {
+        /// Its full name.
+        name: Name,
+        /// Which layer, the first backing file being 1.
+        depth: usize,
+        /// What is damaged.
+        source: Box<Error>,
+    },
     /// A layer below the first can't be read.
     #[error("the backing file {name:?}, layer {depth} of the chain, can't be read")]
     Layer {
@@ -88,8 +97,8 @@ pub enum Content {
 /// One file of a chain.
 #[derive(Debug)]
 pub struct Layer {
-    source: Source,
-    content: Content,
+    pub(super) source: Source,
+    pub(super) content: Content,
 }
 
 impl Layer {
@@ -164,7 +173,7 @@ pub(crate) const fn whole_sectors(len: u64) -> u64 {
 
 /// An image with all its backing files, the image first.
 pub struct Chain {
-    layers: Vec<Layer>,
+    pub(super) layers: Vec<Layer>,
 }
 
 impl fmt::Debug for Chain {
@@ -207,58 +216,23 @@ impl Chain {
             Some(format) => format,
             None => detect(&top.storage)?,
         };
-        let seen = HashSet::from([identity(&top)]);
-        Ok(Self::follow(Layer::open(top, format)?, seen, resolver, options))
+        let top = Layer::open(top, format)?;
+        Ok(Self::follow(top, resolver, options, &mut |source, format, _| Layer::open(source, format)))
     }
 
-    /// As [`open`](Self::open), but goes on past what is damaged: a chain that is broken gets a last layer of which
-    /// nothing is known, and the first image may be damaged as [`Image::open_lenient`] allows. What was damaged comes
-    /// with it. For a [`LenientDisk`](crate::LenientDisk).
-    ///
-    /// # Errors
-    /// As [`Image::open_lenient`], for the first layer.
-    pub fn open_lenient(
-        top: Source,
-        format: Option<Format>,
-        resolver: &dyn Resolver,
-        options: &ChainOptions,
-    ) -> Result<(Self, Vec<Error>), Error> {
-        let format = match format {
-            Some(format) => format,
-            None => detect(&top.storage)?,
-        };
-        let seen = HashSet::from([identity(&top)]);
-        let mut damage = Vec::new();
-        let content = match format {
-            Format::Raw => Content::Raw,
-            Format::Qcow2 => {
-                let (image, damaged) = Image::open_lenient(Arc::clone(&top.storage))?;
-                damage = damaged;
-                Content::Qcow2(Box::new(image))
-            }
-        };
-        let (mut chain, broken) = Self::follow(Layer { source: top, content }, seen, resolver, options);
-        if let Some(error) = broken {
-            let len = chain.layers.last().map_or(0, Layer::virtual_size);
-            let reason = format!("what is below can't be opened: {error}");
-            let source = Source::new(Arc::new(Missing { len, reason }), "", None);
-            chain.layers.push(Layer { source, content: Content::Raw });
-            damage.push(error);
-        }
-        Ok((chain, damage))
-    }
-
-    /// Opens what is below `last`, up to the end or to where the chain is broken.
-    fn follow(
+    /// Opens what is below `last` with `open`, which is told the layer's number, up to the end or to where the chain
+    /// is broken.
+    pub(super) fn follow(
         mut last: Layer,
-        mut seen: HashSet<Identity>,
         resolver: &dyn Resolver,
         options: &ChainOptions,
+        open: &mut dyn FnMut(Source, Format, usize) -> Result<Layer, Error>,
     ) -> (Self, Option<Error>) {
+        let mut seen = HashSet::from([identity(&last.source)]);
         let mut layers = Vec::new();
         loop {
             let depth = layers.len() + 1;
-            let next = below(&last, depth, &mut seen, resolver, options);
+            let next = below(&last, depth, &mut seen, resolver, options, open);
             layers.push(last);
             match next {
                 Ok(Some(layer)) => last = layer,
@@ -293,6 +267,7 @@ fn below(
     seen: &mut HashSet<Identity>,
     resolver: &dyn Resolver,
     options: &ChainOptions,
+    open: &mut dyn FnMut(Source, Format, usize) -> Result<Layer, Error>,
 ) -> Result<Option<Layer>, Error> {
     let Some(reference) = layer.backing()? else { return Ok(None) };
     if depth >= options.max_depth {
@@ -315,5 +290,5 @@ fn below(
         None if options.detect_backing_format => detect(&source.storage).map_err(failed)?,
         None => return Err(ChainError::NoFormat(name).into()),
     };
-    Layer::open(source, format).map(Some).map_err(failed)
+    open(source, format, depth).map(Some).map_err(failed)
 }

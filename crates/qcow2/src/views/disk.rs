@@ -7,15 +7,12 @@ use std::sync::Arc;
 use stillpoint_storage::{Extent, ExtentKind, Storage};
 
 use super::Image;
-use super::chain::{Chain, Content, Layer};
-use super::decrypt::{SECTOR, SectorCipher, Unlock};
+use super::chain::{Chain, ChainError, Content, Layer};
+use super::decrypt::Unlock;
+use super::layer::{DiskLayer, Qcow2Layer, read_padded, table_of};
 use super::policy::Resolver;
-use super::reference::{Reference, ReferenceKind};
-use crate::Error;
-use crate::tables::{
-    Allocation, Decompressor, Encryption, GuestOffset, HostOffset, Mapping, MappingError, Run, Snapshot,
-    TablePlace,
-};
+use crate::tables::{Allocation, GuestOffset, Run, Snapshot, TablePlace};
+use crate::{Error, Name};
 
 /// What the guest sees: the bytes of its disk, read through all layers of a chain, as a [`Storage`].
 ///
@@ -26,6 +23,8 @@ use crate::tables::{
 /// file are errors.
 pub struct Disk {
     pub(super) layers: Vec<DiskLayer>,
+    /// What each layer's file is called.
+    pub(super) names: Vec<Name>,
     pub(super) size: u64,
 }
 
@@ -56,23 +55,6 @@ impl<'a> DiskOptions<'a> {
         self.keys = Some(keys);
         self
     }
-}
-
-pub(super) enum DiskLayer {
-    Raw(Arc<dyn Storage>),
-    Qcow2(Box<Qcow2Layer>),
-}
-
-pub(super) struct Qcow2Layer {
-    /// Where the tables and compressed clusters are.
-    pub(super) tables: Arc<dyn Storage>,
-    /// Where the other clusters are: the same, or an external data file.
-    pub(super) data: Arc<dyn Storage>,
-    pub(super) mapping: Mapping,
-    pub(super) decompressor: Decompressor,
-    /// What decrypts clusters that are not compressed. Compressed ones are never encrypted.
-    pub(super) cipher: Option<Arc<dyn SectorCipher>>,
-    pub(super) cluster_size: u64,
 }
 
 impl Disk {
@@ -111,12 +93,20 @@ impl Disk {
                 Content::Raw => DiskLayer::Raw(Arc::clone(&layer.source().storage)),
                 Content::Qcow2(image) => {
                     let table = table_of(image, snapshot);
-                    DiskLayer::Qcow2(Box::new(Qcow2Layer::open(image, layer, table, resolver, options)?))
+                    let opened = Qcow2Layer::open(image, layer, table, resolver, options);
+                    let opened = opened.map_err(|error| in_layer(&layer.source().name, depth, error))?;
+                    DiskLayer::Qcow2(Box::new(opened))
                 }
             });
         }
+        Ok(Self::of_layers(chain, layers))
+    }
+
+    /// The disk of a chain's layers, which were opened in the chain's order.
+    pub(super) fn of_layers(chain: &Chain, layers: Vec<DiskLayer>) -> Self {
         let size = layers.first().map_or(0, DiskLayer::size);
-        Ok(Self { layers, size })
+        let names = chain.layers().iter().map(|layer| layer.source().name.clone()).collect();
+        Self { layers, names, size }
     }
 
     /// The first layer of a chain alone, as the table at `place` has it, with `size` bytes.
@@ -127,8 +117,9 @@ impl Disk {
         resolver: &dyn Resolver,
         options: &DiskOptions<'_>,
     ) -> Result<Self, Error> {
+        let names = vec![layer.source().name.clone()];
         let layer = Qcow2Layer::open(image, layer, (place, size), resolver, options)?;
-        Ok(Self { layers: vec![DiskLayer::Qcow2(Box::new(layer))], size })
+        Ok(Self { layers: vec![DiskLayer::Qcow2(Box::new(layer))], names, size })
     }
 
     /// What holds the clusters of the layer `depth` that are not compressed, if they are stored as they are.
@@ -172,37 +163,67 @@ impl Disk {
     /// at most `max`.
     fn find(&self, at: u64, max: u64) -> Result<Found<'_>, Error> {
         let mut len = max;
-        for layer in &self.layers {
+        for (depth, layer) in self.layers.iter().enumerate() {
             let Some(left) = layer.size().checked_sub(at).filter(|&left| left > 0) else {
                 // A shorter layer is zeros from its end on, and what is below it is not looked at.
                 break;
             };
             len = len.min(left);
             match layer {
-                DiskLayer::Raw(storage) => return Ok(Found { len, place: Place::Raw(storage) }),
+                DiskLayer::Raw(storage) => return Ok(Found { len, depth, place: Place::Raw(storage) }),
                 DiskLayer::Qcow2(layer) => {
-                    let run = layer.mapping.run_at(&layer.tables, GuestOffset(at), len)?;
+                    let run = layer.mapping.run_at(&layer.tables, GuestOffset(at), len);
+                    let run = run.map_err(|error| self.in_layer(depth, error))?;
                     len = run.len;
                     match run.allocation {
                         Allocation::Unallocated { .. } => {}
-                        Allocation::Zero { .. } => return Ok(Found { len, place: Place::Zeros }),
-                        _ => return Ok(Found { len, place: Place::Stored(layer, run) }),
+                        Allocation::Zero { .. } => return Ok(Found { len, depth, place: Place::Zeros }),
+                        _ => return Ok(Found { len, depth, place: Place::Stored(layer, run) }),
                     }
                 }
             }
         }
-        Ok(Found { len, place: Place::Zeros })
+        Ok(Found { len, depth: 0, place: Place::Zeros })
+    }
+
+    /// How much of the disk from `at` on, at most `max` bytes, is stored where nothing can be read: in a file that is
+    /// missing, or in a part of one. `None` where something else is.
+    pub(super) fn unknown_at(&self, at: u64, max: u64) -> Option<u64> {
+        let found = self.find(at, max).ok()?;
+        let extent = match found.place {
+            Place::Zeros => return None,
+            Place::Raw(storage) if at < storage.len() => storage.next_extent(at),
+            Place::Raw(_) => return None,
+            Place::Stored(layer, run) => match run.allocation {
+                Allocation::Data { host } if host.0 < layer.data.len() => layer.data.next_extent(host.0),
+                _ => return None,
+            },
+        };
+        let extent = extent.ok().filter(|extent| extent.kind == ExtentKind::Unknown)?;
+        Some(extent.len.min(found.len)).filter(|&len| len > 0)
+    }
+
+    /// An error of the layer `depth`, with its name unless it is the image itself.
+    pub(super) fn in_layer(&self, depth: usize, error: Error) -> Error {
+        match self.names.get(depth) {
+            Some(name) => in_layer(name, depth, error),
+            None => error,
+        }
     }
 
     fn read_some(&self, at: u64, buf: &mut [u8]) -> Result<usize, Error> {
         let found = self.find(at, buf.len() as u64)?;
         let n = usize::try_from(found.len).unwrap_or(usize::MAX).min(buf.len());
         let buf = buf.get_mut(..n).unwrap_or_default();
-        match found.place {
-            Place::Zeros => buf.fill(0),
-            Place::Raw(storage) => read_padded(storage, at, buf)?,
-            Place::Stored(layer, run) => layer.read(run, buf)?,
-        }
+        let read = match found.place {
+            Place::Zeros => {
+                buf.fill(0);
+                Ok(())
+            }
+            Place::Raw(storage) => read_padded(storage, at, buf),
+            Place::Stored(layer, run) => layer.read(run, buf),
+        };
+        read.map_err(|error| self.in_layer(found.depth, error))?;
         Ok(n)
     }
 }
@@ -210,6 +231,8 @@ impl Disk {
 /// Where bytes of the disk are.
 struct Found<'a> {
     len: u64,
+    /// The layer that has them.
+    depth: usize,
     place: Place<'a>,
 }
 
@@ -219,157 +242,18 @@ enum Place<'a> {
     Stored(&'a Qcow2Layer, Run),
 }
 
-/// The L1 table of the active disk or of a snapshot's, and the size of that disk in bytes.
-fn table_of(image: &Image<Arc<dyn Storage>>, snapshot: Option<&Snapshot>) -> (TablePlace, u64) {
-    match snapshot {
-        None => (image.header().l1_table(), image.virtual_size()),
-        Some(snapshot) => {
-            let size = snapshot.disk_size.map_or_else(|| image.virtual_size(), |size| size & !511);
-            (snapshot.l1_table, size)
-        }
+/// An error of the layer `depth`, which has that name: what is wrong in a file below the first is told with its name.
+pub(crate) fn in_layer(name: &Name, depth: usize, error: Error) -> Error {
+    let damage = matches!(error, Error::Io { .. } | Error::Mapping(_) | Error::Decompress(_));
+    if depth == 0 || name.is_empty() || !damage {
+        return error;
     }
-}
-
-impl DiskLayer {
-    fn size(&self) -> u64 {
-        match self {
-            Self::Raw(storage) => super::whole_sectors(storage.len()),
-            Self::Qcow2(layer) => layer.mapping.size(),
-        }
-    }
-}
-
-impl Qcow2Layer {
-    fn open(
-        image: &Image<Arc<dyn Storage>>,
-        layer: &Layer,
-        (place, size): (TablePlace, u64),
-        resolver: &dyn Resolver,
-        options: &DiskOptions<'_>,
-    ) -> Result<Self, Error> {
-        let header = image.header();
-        let name = &layer.source().name;
-        let cipher = match (header.encryption(), options.keys) {
-            (Encryption::None, _) => None,
-            (Encryption::Luks, Some(keys)) => Some(keys.unlock(image, name)?),
-            (encryption, _) => return Err(Error::Encrypted(encryption)),
-        };
-        let tables = Arc::clone(image.storage());
-        let data = if image.has_data_file() {
-            let stored = image.extensions().data_file().filter(|name| !name.is_empty());
-            let stored = stored.ok_or(Error::NoDataFile)?;
-            resolver.resolve(&Reference::parse(ReferenceKind::DataFile, name, stored)?)?.storage
-        } else {
-            Arc::clone(&tables)
-        };
-        Ok(Self {
-            mapping: Mapping::read(&tables, header, place, size)?,
-            tables,
-            data,
-            decompressor: Decompressor::new(header.compression()),
-            cipher,
-            cluster_size: header.cluster_size().bytes(),
-        })
-    }
-
-    /// Fills `buf` from the beginning of `run`, which is at least as long.
-    fn read(&self, run: Run, buf: &mut [u8]) -> Result<(), Error> {
-        match run.allocation {
-            Allocation::Unallocated { .. } | Allocation::Zero { .. } => buf.fill(0),
-            Allocation::Data { host } if self.cipher.is_some() => {
-                self.read_encrypted(run.guest, host, buf)?
-            }
-            Allocation::Data { host } => {
-                // The last cluster of a file may end with the file, and reads on as zeros.
-                let end = self.data.len().checked_next_multiple_of(self.cluster_size).unwrap_or(u64::MAX);
-                if host.0.checked_add(buf.len() as u64).is_none_or(|last| last > end) {
-                    return Err(MappingError::PastTheEnd { guest: run.guest, offset: host }.into());
-                }
-                read_padded(&self.data, host.0, buf)?;
-            }
-            Allocation::Compressed { host, len } => self.read_compressed(run.guest, host, len, buf)?,
-        }
-        Ok(())
-    }
-
-    /// Fills `buf` with what is encrypted from `host` on. A sector that isn't wholly in the file can't be
-    /// decrypted: unlike plain data it doesn't read on as zeros.
-    fn read_encrypted(&self, guest: GuestOffset, host: HostOffset, buf: &mut [u8]) -> Result<(), Error> {
-        let past = || Error::from(MappingError::PastTheEnd { guest, offset: host });
-        let end = host.0.checked_add(buf.len() as u64).and_then(|end| end.checked_next_multiple_of(SECTOR));
-        end.filter(|&end| end <= self.data.len()).ok_or_else(past)?;
-        let (mut at, mut rest) = (host.0, buf);
-        while !rest.is_empty() {
-            let into = at % SECTOR;
-            let whole = rest.len() & !(SECTOR as usize - 1);
-            let n = if into == 0 && whole > 0 {
-                let sectors = rest.get_mut(..whole).unwrap_or_default();
-                self.decrypted(at, sectors)?;
-                whole
-            } else {
-                let mut sector = [0; SECTOR as usize];
-                self.decrypted(at - into, &mut sector)?;
-                // Below 512: it fits.
-                let there = sector.get(into as usize..).unwrap_or_default();
-                let n = there.len().min(rest.len());
-                rest.iter_mut().zip(there).for_each(|(to, from)| *to = *from);
-                n
-            };
-            at += n as u64;
-            rest = rest.get_mut(n..).unwrap_or_default();
-        }
-        Ok(())
-    }
-
-    /// Reads whole sectors from `offset` of the file on, and decrypts them.
-    fn decrypted(&self, offset: u64, sectors: &mut [u8]) -> Result<(), Error> {
-        read_padded(&self.data, offset, sectors)?;
-        if let Some(cipher) = &self.cipher {
-            cipher.decrypt(HostOffset(offset), sectors);
-        }
-        Ok(())
-    }
-
-    fn read_compressed(
-        &self,
-        at: GuestOffset,
-        host: HostOffset,
-        len: u64,
-        buf: &mut [u8],
-    ) -> Result<(), Error> {
-        let guest = GuestOffset(at.0 / self.cluster_size * self.cluster_size);
-        let there = self.tables.len().saturating_sub(host.0);
-        if there == 0 {
-            return Err(MappingError::PastTheEnd { guest, offset: host }.into());
-        }
-        // A descriptor tells at most two clusters; the last one's sector may end with the file.
-        let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-        let mut input = vec![0; size(len.min(there))];
-        read_padded(&self.tables, host.0, &mut input)?;
-        if buf.len() as u64 == self.cluster_size {
-            return Ok(self.decompressor.decompress(guest, &input, buf)?);
-        }
-        let mut cluster = vec![0; size(self.cluster_size)];
-        self.decompressor.decompress(guest, &input, &mut cluster)?;
-        let start = size(at.0 - guest.0);
-        if let Some(part) = cluster.get(start..start + buf.len()) {
-            buf.copy_from_slice(part);
-        }
-        Ok(())
-    }
-}
-
-/// Fills `buf` from `offset` on, with zeros past the end.
-pub(super) fn read_padded(storage: &Arc<dyn Storage>, offset: u64, buf: &mut [u8]) -> Result<(), Error> {
-    let there = usize::try_from(storage.len().saturating_sub(offset)).unwrap_or(usize::MAX).min(buf.len());
-    let (bytes, zeros) = buf.split_at_mut(there);
-    zeros.fill(0);
-    storage.read_exact_at(offset, bytes).map_err(|source| Error::Io { what: "guest data", offset, source })
+    ChainError::Layer { name: name.clone(), depth, source: Box::new(error) }.into()
 }
 
 /// An error of ours as one of the standard library's, its kind kept where it came from a storage.
 fn to_io(error: Error) -> io::Error {
-    let kind = match &error {
+    let kind = match error.innermost() {
         Error::Io { source, .. } => source.kind(),
         _ => io::ErrorKind::InvalidData,
     };

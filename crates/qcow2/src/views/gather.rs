@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use stillpoint_storage::{ExtentKind, Storage};
 
-use super::disk::{Disk, DiskLayer, Qcow2Layer};
+use super::disk::Disk;
+use super::layer::{DiskLayer, Qcow2Layer};
 use crate::Error;
 use crate::tables::{Allocation, Cursor, GuestOffset, HostOffset, MappingError};
 
@@ -124,8 +125,8 @@ impl<'a> Gathering<'a> {
 
     /// Finds what is at the place that was reached, in the first layer that has it, and goes past it.
     fn step(&mut self) -> Result<Option<Piece>, Error> {
-        let at = self.at;
-        let mut len = self.disk.size - at;
+        let (disk, at) = (self.disk, self.at);
+        let mut len = disk.size - at;
         let mut piece = None;
         for (index, layer) in self.layers.iter_mut().enumerate() {
             // A shorter layer is zeros from its end on, and what is below it is not looked at.
@@ -135,7 +136,8 @@ impl<'a> Gathering<'a> {
                 GatheredLayer::Raw(storage) => {
                     let host = (at < storage.len()).then(|| storage.next_extent(at)).transpose();
                     let what = "the holes of the file";
-                    let extent = host.map_err(|source| Error::Io { what, offset: at, source })?;
+                    let failed = |source| disk.in_layer(index, Error::Io { what, offset: at, source });
+                    let extent = host.map_err(failed)?;
                     match extent {
                         Some(extent) if extent.kind != ExtentKind::Hole => {
                             len = len.min(extent.len.max(1));
@@ -149,7 +151,8 @@ impl<'a> Gathering<'a> {
                     }
                 }
                 GatheredLayer::Qcow2(qcow2, cursor) => {
-                    let run = cursor.run_at(GuestOffset(at), len)?;
+                    let run = cursor.run_at(GuestOffset(at), len);
+                    let run = run.map_err(|error| disk.in_layer(index, error))?;
                     len = run.len;
                     match run.allocation {
                         Allocation::Unallocated { .. } => continue,
@@ -157,14 +160,16 @@ impl<'a> Gathering<'a> {
                         Allocation::Data { host } => {
                             // One piece at a time, so that an error tells its place.
                             len = len.min(CHUNK.max(qcow2.cluster_size));
-                            qcow2.check_place(at, host.0, len)?;
+                            let placed = qcow2.check_place(at, host.0, len);
+                            placed.map_err(|error| disk.in_layer(index, error))?;
                             Some((host.0, 0))
                         }
                         Allocation::Compressed { host, len: stored } => {
                             let there = qcow2.tables.len().saturating_sub(host.0);
                             if there == 0 {
                                 let guest = GuestOffset(at);
-                                return Err(MappingError::PastTheEnd { guest, offset: host }.into());
+                                let error = MappingError::PastTheEnd { guest, offset: host };
+                                return Err(disk.in_layer(index, error.into()));
                             }
                             Some((host.0, stored.min(there)))
                         }

@@ -9,6 +9,7 @@ use stillpoint_storage::{Extent, ExtentKind, Storage};
 
 use super::chain::Chain;
 use super::disk::Disk;
+use super::missing::with_causes;
 use crate::Error;
 use crate::tables::GuestOffset;
 
@@ -55,13 +56,14 @@ impl SkipReport {
 /// A disk that reads as zeros where it can't be read, and keeps a list of where that was.
 ///
 /// For what is left of a damaged disk: these zeros are no data, and only [`skipped`](Self::skipped) tells them from
-/// the guest's. With [`Chain::open_lenient`] that goes for missing backing files too, and for parts of the header that no
-/// data needs. The rest of headers, and L1 tables that are not in the file, are errors all the same: without them nothing
-/// can be told of a disk.
+/// the guest's. With [`Chain::open_lenient`] and [`Disk::open_lenient`] that goes for the whole chain: backing files and
+/// external data files that are missing, parts of any layer's header that no data needs, and all else that is wrong in a
+/// backing file. The rest of the first image's header and its L1 table are needed all the same: without them nothing can
+/// be told of a disk. The reason of each part names the file that it is missing from, unless that is the image itself.
 ///
-/// How much is given up at a time: a cluster where a table's entry is damaged; as much as the largest cluster of any
-/// layer where one can't be decompressed or a table can't be read; 4 KiB where the bytes themselves can't. A damaged
-/// place costs two more reads for each time that its neighbourhood is halved.
+/// How much is given up at a time: all that lies in a file that is missing; a cluster where a table's entry is damaged; as
+/// much as the largest cluster of any layer where one can't be decompressed or a table can't be read; 4 KiB where the
+/// bytes themselves can't. A damaged place costs two more reads for each time that its neighbourhood is halved.
 pub struct LenientDisk {
     disk: Disk,
     /// The smallest and the largest cluster of all layers, in bytes.
@@ -112,7 +114,7 @@ impl LenientDisk {
     /// How much is given up at a time because of this error.
     fn unit(&self, error: &io::Error) -> u64 {
         let ours = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
-        match ours {
+        match ours.map(Error::innermost) {
             Some(Error::Decompress(_)) => self.clusters.1,
             Some(Error::Io { what, .. }) if *what != "guest data" => self.clusters.1,
             Some(Error::Mapping(_)) => self.clusters.0,
@@ -130,6 +132,14 @@ impl LenientDisk {
             let Err(error) = self.disk.read_exact_at(at, part) else { continue };
             let unit = self.unit(&error);
             let len = part.len() as u64;
+            if let Some(unknown) = self.disk.unknown_at(at, len) {
+                // Nothing of it can be read: it is not tried piece by piece.
+                let cut = start.saturating_add(usize::try_from(unknown).unwrap_or(usize::MAX));
+                part.get_mut(..cut - start).unwrap_or_default().fill(0);
+                self.list().add(at, unknown, || describe(&error));
+                left.push((cut, end));
+                continue;
+            }
             // The last multiple of the unit in the first half, or the first in all of it.
             let middle = (at + len / 2) / unit * unit;
             let cut = if middle > at { middle } else { (at / unit + 1) * unit };
@@ -175,13 +185,7 @@ impl List {
 
 /// An error with its causes.
 fn describe(error: &io::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.get_ref().and_then(|inner| inner.source());
-    while let Some(next) = cause {
-        text.push_str(&format!(": {next}"));
-        cause = next.source();
-    }
-    text
+    error.get_ref().map_or_else(|| error.to_string(), |inner| with_causes(inner))
 }
 
 impl Storage for LenientDisk {
@@ -209,31 +213,6 @@ impl Storage for LenientDisk {
             }
             other => other,
         }
-    }
-}
-
-/// In place of a layer that can't be opened: nothing of it is known.
-pub(super) struct Missing {
-    pub(super) len: u64,
-    pub(super) reason: String,
-}
-
-impl Storage for Missing {
-    fn len(&self) -> u64 {
-        self.len
-    }
-
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        if buf.is_empty() || offset >= self.len {
-            return Ok(0);
-        }
-        Err(io::Error::new(io::ErrorKind::NotFound, self.reason.clone()))
-    }
-
-    fn next_extent(&self, offset: u64) -> io::Result<Extent> {
-        let len = self.len.checked_sub(offset).filter(|&len| len > 0);
-        let len = len.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "past the end"))?;
-        Ok(Extent { offset, len, kind: ExtentKind::Unknown })
     }
 }
 

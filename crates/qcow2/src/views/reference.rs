@@ -30,8 +30,8 @@ impl fmt::Display for ReferenceKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Target {
-    /// A file. A relative path has been put behind the directory of the image that names it, as QEMU does for backing files; what
-    /// is still relative then (and always what a `json:` name has) is so to the working directory.
+    /// A file. A relative path has been put behind the directory of the image that names it, as QEMU does for backing
+    /// files; what is still relative then (and always what a `json:` name has) is so to the working directory.
     File {
         /// Its path.
         path: Name,

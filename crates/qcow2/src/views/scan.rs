@@ -1,7 +1,8 @@
 //! Reading all of a disk, in whatever order is fastest.
 
-use super::disk::{Disk, DiskLayer, Qcow2Layer, read_padded};
+use super::disk::Disk;
 use super::gather::{CHUNK, Gathering, Piece, Plain};
+use super::layer::{DiskLayer, Qcow2Layer, read_padded};
 use crate::Error;
 use crate::parallel::{default_threads, in_parallel};
 use crate::tables::{GuestOffset, HostOffset};
@@ -109,20 +110,21 @@ impl Disk {
             let (together, others) = pieces.split_at(count.min(pieces.len()));
             pieces = others;
             let Some(layer) = self.layers.get(first.layer) else { continue };
-            layer.read_together(together, end, &mut buffer, &mut scratch, visit)?;
+            let told = |error| self.in_layer(first.layer, error);
+            layer.read_together(together, end, (&mut buffer, &mut scratch), &told, visit)?;
         }
         Ok(())
     }
 }
 
 impl DiskLayer {
-    /// Reads the file from the first piece to `end`, and gives each piece.
+    /// Reads the file from the first piece to `end`, and gives each piece. `told` puts the layer's name to an error.
     fn read_together<E: From<Error>>(
         &self,
         pieces: &[Piece],
         end: u64,
-        buffer: &mut Vec<u8>,
-        scratch: &mut Scratch,
+        (buffer, scratch): (&mut Vec<u8>, &mut Scratch),
+        told: &impl Fn(Error) -> Error,
         visit: &impl Fn(u64, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let Some(first) = pieces.first() else { return Ok(()) };
@@ -137,14 +139,14 @@ impl DiskLayer {
             buffer.resize(len, 0);
         }
         let bytes = buffer.get_mut(..len).unwrap_or_default();
-        read_padded(storage, first.host, bytes)?;
+        read_padded(storage, first.host, bytes).map_err(told)?;
         for piece in pieces {
             let start = usize::try_from(piece.host - first.host).unwrap_or(usize::MAX);
             let stored = usize::try_from(piece.stored()).unwrap_or(usize::MAX);
             let bytes = bytes.get(start..start.saturating_add(stored)).unwrap_or_default();
             match self {
                 Self::Raw(_) => visit(piece.guest, bytes)?,
-                Self::Qcow2(layer) => layer.finish(piece, bytes, scratch, visit)?,
+                Self::Qcow2(layer) => layer.finish(piece, bytes, scratch, told, visit)?,
             }
         }
         Ok(())
@@ -158,6 +160,7 @@ impl Qcow2Layer {
         piece: &Piece,
         stored: &[u8],
         scratch: &mut Scratch,
+        told: &impl Fn(Error) -> Error,
         visit: &impl Fn(u64, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         if piece.compressed == 0 {
@@ -174,7 +177,8 @@ impl Qcow2Layer {
             scratch.of = None;
             scratch.bytes.resize(usize::try_from(self.cluster_size).unwrap_or(usize::MAX), 0);
             let guest = GuestOffset(piece.guest - inside);
-            self.decompressor.decompress(guest, stored, &mut scratch.bytes).map_err(Error::from)?;
+            let made = self.decompressor.decompress(guest, stored, &mut scratch.bytes);
+            made.map_err(|error| told(error.into()))?;
             scratch.of = Some(piece.key());
         }
         // A layer above may have its beginning or end.

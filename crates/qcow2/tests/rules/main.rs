@@ -9,6 +9,7 @@ mod differential;
 mod extract;
 mod guest_data;
 mod lenient;
+mod lenient_chains;
 mod limits;
 mod mutation;
 mod plans;

@@ -16,7 +16,7 @@ use stillpoint_testkit::image::plan::{Made, Plan};
 pub(crate) struct Files(pub(crate) Made);
 
 impl Files {
-    fn source(&self, name: &str) -> Option<Source> {
+    pub(crate) fn source(&self, name: &str) -> Option<Source> {
         let file = self.0.files.iter().find(|file| file.name == name)?;
         let bytes: Arc<dyn Storage> = Arc::new(file.bytes.clone());
         Some(Source::new(bytes, name, Some(FileId::Other(name.into()))))

@@ -5,7 +5,7 @@ use serde::Serialize;
 use stillpoint_qcow2::extract::{ExtractOptions, Extracted, extract, extract_bytes};
 use stillpoint_qcow2::tables::Compression;
 use stillpoint_qcow2::{
-    Disk, DiskOptions, Format as ImageFormat, GuestView, LenientDisk, SkipReport, Skipped, VmState,
+    Disk, DiskOptions, Error, Format as ImageFormat, GuestView, LenientDisk, SkipReport, Skipped, VmState,
 };
 
 use crate::cli::{CompressionType, DiskFormat, ExtractArgs, Global};
@@ -45,7 +45,7 @@ struct Report<'a> {
 /// What was gone past.
 #[derive(Debug, Serialize)]
 struct Damage {
-    /// What could not be opened.
+    /// What could not be opened, or was opened past its damage.
     unopened: Vec<String>,
     /// Parts of the disk that could not be read, and are zeros in the file.
     skipped: Vec<Part>,
@@ -93,7 +93,7 @@ pub(crate) fn run(args: &ExtractArgs, global: &Global) -> Result<Exit> {
         opened::open(&args.disk.volume, &args.disk.allow, &args.file, format)?
             .map(|opened| (opened, Vec::new()))
     };
-    let (opened, unopened) = match opened {
+    let (opened, mut damaged) = match opened {
         Ok(opened) => opened,
         Err(complaint) => {
             logging::complain(&complaint);
@@ -103,8 +103,8 @@ pub(crate) fn run(args: &ExtractArgs, global: &Global) -> Result<Exit> {
     let mut progress = Progress::new(global);
     let (done, skipped) =
         write(args, &opened, &mut progress).with_context(|| format!("{} wasn't extracted", args.file))?;
-    let damage = skipped.map(|report| Damage {
-        unopened: unopened.iter().map(with_causes).collect(),
+    let damage = skipped.map(|(found, report)| Damage {
+        unopened: damaged.drain(..).chain(found).map(|error| with_causes(&error)).collect(),
         skipped: report.parts.into_iter().map(Part::from).collect(),
         skipped_untold: report.untold,
     });
@@ -156,12 +156,11 @@ impl From<Skipped> for Part {
     }
 }
 
+/// What was damaged when a disk was opened, and what was skipped of it.
+type Skips = (Vec<Error>, SkipReport);
+
 /// Writes what is asked for, and tells what was skipped, where that is allowed.
-fn write(
-    args: &ExtractArgs,
-    opened: &Opened,
-    progress: &mut Progress,
-) -> Result<(Extracted, Option<SkipReport>)> {
+fn write(args: &ExtractArgs, opened: &Opened, progress: &mut Progress) -> Result<(Extracted, Option<Skips>)> {
     let (chain, resolver) = (&opened.chain, &*opened.resolver);
     let snapshot = opened.snapshot(args.snapshot.as_deref()).map_err(anyhow::Error::msg)?;
     let keys = keys::keyring(&args.disk.keys).map_err(anyhow::Error::msg)?;
@@ -173,10 +172,11 @@ fn write(
         return Ok((extract_bytes(&state, &args.out, args.force, &mut step)?, None));
     }
     if args.lenient {
-        let disk = LenientDisk::new(chain, Disk::open_with(chain, snapshot, resolver, &disk_options)?);
+        let (disk, damaged) = Disk::open_lenient(chain, snapshot, resolver, &disk_options)?;
+        let disk = LenientDisk::new(chain, disk);
         let mut step = |at: stillpoint_qcow2::extract::Step| progress.bytes("extracting", at.done, at.total);
         let done = extract_bytes(&disk, &args.out, args.force, &mut step)?;
-        return Ok((done, Some(disk.skipped())));
+        return Ok((done, Some((damaged, disk.skipped()))));
     }
     let view = GuestView::open(chain, snapshot, resolver, &disk_options)?;
     let compression = args.compress.then_some(match args.compression_type {

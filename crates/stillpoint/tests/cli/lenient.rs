@@ -47,3 +47,33 @@ fn what_is_left_of_a_damaged_image_is_written_and_the_rest_is_listed() {
     let report: Value = serde_json::from_str(&stdout(&mut sound)).expect("JSON");
     assert_eq!(report["damage"]["skipped"], Value::Array(Vec::new()));
 }
+
+#[test]
+fn a_data_file_that_is_missing_in_the_middle_of_a_chain_is_listed_by_name() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let image = || ImageBuilder::v3().cluster_bits(12).size(3 * 4096);
+    let base = image().data_file(b"gone.data", false).cluster(1, ClusterSpec::Data(vec![2; 4096]));
+    let top = image().backing(b"base.qcow2", Some("qcow2")).cluster(0, ClusterSpec::Data(vec![1; 4096]));
+    fs::write(dir.path().join("base.qcow2"), base.build()).expect("written");
+    fs::write(dir.path().join("top.qcow2"), top.build()).expect("written");
+    let mut command = stillpoint();
+    command.current_dir(dir.path()).args([
+        "extract",
+        "--lenient",
+        "--output",
+        "json",
+        "top.qcow2",
+        "out.raw",
+    ]);
+    let output = command.output().expect("it runs");
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let expected = [vec![1; 4096], vec![0; 2 * 4096]].concat();
+    assert!(fs::read(dir.path().join("out.raw")).expect("it was made") == expected);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let damage = &report["damage"];
+    assert!(damage["unopened"][0].as_str().expect("text").contains("gone.data"), "{report}");
+    let skipped = &damage["skipped"][0];
+    assert_eq!((&skipped["offset"], &skipped["length"]), (&4096.into(), &4096.into()), "{report}");
+    let reason = skipped["reason"].as_str().expect("text");
+    assert!(reason.contains("base.qcow2") && reason.contains("gone.data"), "{reason}");
+}
