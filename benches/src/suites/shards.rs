@@ -1,13 +1,15 @@
-//! Reading and digesting a sharded file.
+//! Reading, digesting and exporting a sharded file.
 
 use std::fs::File;
 use std::io::Read;
 use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use stillpoint_backup::manifest::{ManifestOptions, file_manifest};
+use stillpoint_shard::export::{ExportOptions, copy_file};
 use stillpoint_storage::Storage;
 
 use super::volume::{Sharded, build};
@@ -46,7 +48,31 @@ pub(super) fn run(setting: &Setting) -> Result<Outcome> {
         }),
         vec![Way::new("a plain loop: read each shard, update one hasher", || plain_digest(shards))],
     )?;
-    Ok(Outcome::Measured(vec![read, digest]))
+    let (ours, theirs) = (setting.dir.path().join("export.ours"), setting.dir.path().join("export.theirs"));
+    let options = ExportOptions { overwrite: true };
+    let export = Comparison::run(
+        format!("exporting that file, {mib} MiB, on the bricks' own file system, to disk"),
+        Some(*bytes),
+        setting.rounds.min(3),
+        Way::new("stillpoint-shard: export::copy_file", || {
+            cost::of_work(|| {
+                let done = copy_file(file, &ours, &options, &mut |_| ControlFlow::Continue(()))?;
+                ensure!(done.copied == *bytes, "not all was copied");
+                Ok(())
+            })
+        }),
+        vec![Way::new("cat of the same shards to a file, and sync of it", || {
+            let mut cat = Command::new("sh");
+            cat.args(["-c", r#"out=$0; cat "$@" > "$out" && sync "$out""#]).arg(&theirs).args(shards);
+            cost::of_command(&mut cat)
+        })],
+    )?;
+    let same = std::fs::read(&ours)? == std::fs::read(&theirs)?;
+    for file in [ours, theirs] {
+        std::fs::remove_file(file)?;
+    }
+    ensure!(same, "the exports differ");
+    Ok(Outcome::Measured(vec![read, digest, export]))
 }
 
 fn read(file: &impl Storage) -> Result<Cost> {

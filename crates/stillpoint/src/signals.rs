@@ -9,24 +9,47 @@ use stillpoint_backup::Cancel;
 
 use crate::exit::Exit;
 
+/// What a clean end is, and what is left without one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ending {
+    /// What is said of the first signal.
+    pub(crate) clean: &'static str,
+    /// What is said of the second.
+    pub(crate) now: &'static str,
+    /// How the process ends at the second.
+    pub(crate) exit: Exit,
+}
+
+/// Of a run: guards release the guest, and recovery does the rest.
+pub(crate) const RUN: Ending = Ending {
+    clean: "ending cleanly, which undoes what was done to the guest; interrupt again not to wait for that",
+    now: "not waiting any more; 'stillpoint recover' finishes what is left",
+    exit: Exit::NeedsRecovery,
+};
+
+/// Of what only reads, or writes files that nobody uses yet.
+pub(crate) const READ: Ending = Ending {
+    clean: "ending cleanly; interrupt again not to wait for that",
+    now: "ended",
+    exit: Exit::Failed,
+};
+
 /// Has the first of these signals ask for a clean end from now on. The second ends the process where it is, which
-/// is as good as a crash: guards release the guest, and recovery does the rest.
+/// is as good as a crash.
 ///
 /// # Errors
 /// When the handlers can't be installed.
-pub(crate) fn cancel_on_signals() -> io::Result<Arc<Cancel>> {
+pub(crate) fn cancel_on_signals(ending: Ending) -> io::Result<Arc<Cancel>> {
     let cancel = Arc::new(Cancel::new());
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let told = Arc::clone(&cancel);
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for _ in signals.forever() {
             if !told.request() {
-                anstream::eprintln!("stillpoint: not waiting any more; 'stillpoint recover' finishes what is left");
-                std::process::exit(i32::from(Exit::NeedsRecovery.code()));
+                anstream::eprintln!("stillpoint: {}", ending.now);
+                std::process::exit(i32::from(ending.exit.code()));
             }
-            anstream::eprintln!(
-                "stillpoint: ending cleanly, which undoes what was done to the guest; interrupt again not to wait for that"
-            );
+            anstream::eprintln!("stillpoint: {}", ending.clean);
         }
     })?;
     Ok(cancel)

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use stillpoint_shard::{ShardState, ShardedFile};
-use stillpoint_storage::{ExtentKind, Storage as _};
 use uuid::Uuid;
 
-use super::{Digest, FileManifest, Kind, ShardDigest, TrimmedHasher};
+use super::content::{self, CHUNK, Interrupted};
+use super::{Digest, FileManifest, Kind, ShardDigest};
 use crate::cancel::Stopped;
 use crate::error::{Error, Result, io};
 
@@ -99,9 +99,6 @@ pub fn file_manifest(
     Ok(Digested { manifest, gfids })
 }
 
-/// How many bytes are read at a time, per thread.
-const CHUNK: usize = 1 << 20;
-
 /// What the threads share.
 struct Work<'a> {
     file: &'a ShardedFile,
@@ -155,9 +152,13 @@ impl Work<'_> {
         let copy = shard.chosen().ok_or_else(|| self.failed(index, "no copy of it is chosen".to_owned()))?;
         let began = Instant::now();
         let mut told = Progress { to: self.progress, counts: true };
-        let (before, (digest, length, bytes_read)) = loop {
+        let (before, content) = loop {
             let before = Stamp::of(&copy.local)?;
-            let content = self.content(index, start, end, buffer, told)?;
+            let content = content::digest(self.file, start, end, buffer, &mut |bytes| told.tell(bytes));
+            let content = content.map_err(|why| match why {
+                Interrupted::Reading(error) => self.failed(index, error.to_string()),
+                Interrupted::Told(error) => error,
+            })?;
             if Stamp::of(&copy.local)? == before {
                 break (before, content);
             }
@@ -168,44 +169,8 @@ impl Work<'_> {
             told.counts = false;
             std::thread::sleep(PAUSE);
         };
-        let digest = ShardDigest { digest, length, stored: Some(before.len) };
-        Ok(Done { index, digest, gfid: Some(shard.gfid), bytes_read })
-    }
-
-    /// Digests the file's bytes from `start` to `end`, one shard's, and skips its holes.
-    fn content(
-        &self,
-        index: u64,
-        start: u64,
-        end: u64,
-        buffer: &mut [u8],
-        told: Progress<'_>,
-    ) -> Result<(Digest, u64, u64)> {
-        let reading = |error: std::io::Error| self.failed(index, error.to_string());
-        let mut hasher = TrimmedHasher::new();
-        let mut bytes_read = 0;
-        let mut at = start;
-        while at < end {
-            let extent = self.file.next_extent(at).map_err(reading)?;
-            let stop = extent.end().min(end);
-            if extent.kind == ExtentKind::Hole {
-                hasher.skip_zeros(stop - at);
-                told.tell(stop - at)?;
-                at = stop;
-            }
-            // Reading what is unknown says why it is.
-            while at < stop {
-                let len = usize::try_from(stop - at).unwrap_or(usize::MAX).min(buffer.len());
-                let bytes = &mut buffer[..len];
-                self.file.read_exact_at(at, bytes).map_err(reading)?;
-                hasher.update(bytes);
-                bytes_read += len as u64;
-                told.tell(len as u64)?;
-                at += len as u64;
-            }
-        }
-        let (digest, length) = hasher.finish();
-        Ok((digest, length, bytes_read))
+        let digest = ShardDigest { digest: content.digest, length: content.length, stored: Some(before.len) };
+        Ok(Done { index, digest, gfid: Some(shard.gfid), bytes_read: content.read })
     }
 
     fn failed(&self, index: u64, reason: String) -> Error {

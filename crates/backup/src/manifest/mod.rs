@@ -4,6 +4,7 @@
 //! of each disk ([`DiskManifest`]), and all disks of a point ([`Manifest`]).
 
 mod compute;
+mod content;
 mod digest;
 mod model;
 

@@ -1,7 +1,9 @@
 //! Any sequence of writes, truncations and punched holes, with bricks going down and up in between.
 
+use std::os::unix::fs::FileExt;
+
 use proptest::prelude::*;
-use stillpoint_shard::ShardError;
+use stillpoint_shard::{ShardError, ShardedFile};
 use stillpoint_storage::{ExtentKind, Storage, extents};
 use stillpoint_testkit::volume::Shape;
 
@@ -131,8 +133,27 @@ fn check(shape: Shape, steps: Vec<Step>, healthy: bool) -> Result<(), TestCaseEr
             prop_assert!(model[extent.offset as usize..at as usize].iter().all(|&byte| byte == 0));
         }
         prop_assert!(!healthy || extent.kind != ExtentKind::Unknown);
+        if extent.kind == ExtentKind::Data {
+            parts_hold(&file, extent.offset, &model[extent.offset as usize..at as usize])?;
+        }
     }
     prop_assert_eq!(at, model.len() as u64);
+    Ok(())
+}
+
+/// The parts of the bricks' files that are said to hold `expected`, which begins at `offset`, do.
+fn parts_hold(file: &ShardedFile, offset: u64, expected: &[u8]) -> Result<(), TestCaseError> {
+    let mut at = 0;
+    while at < expected.len() {
+        let Some(part) = file.file_part(offset + at as u64).unwrap() else {
+            return Err(TestCaseError::fail(format!("no file holds offset {}", offset + at as u64)));
+        };
+        let n = usize::try_from(part.len).unwrap().min(expected.len() - at);
+        let mut found = vec![0xee; n];
+        part.read_exact_at(&mut found, part.offset).unwrap();
+        prop_assert_eq!(&found, &expected[at..at + n]);
+        at += n;
+    }
     Ok(())
 }
 

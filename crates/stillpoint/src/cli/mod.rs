@@ -4,6 +4,7 @@ mod allow;
 mod bitmaps;
 mod check;
 mod compare;
+mod export;
 mod extract;
 mod image;
 mod inspect;
@@ -21,13 +22,14 @@ pub(crate) use allow::AllowArgs;
 pub(crate) use bitmaps::BitmapsArgs;
 pub(crate) use check::CheckArgs;
 pub(crate) use compare::CompareArgs;
+pub(crate) use export::ExportArgs;
 pub(crate) use extract::{CompressionType, DiskFormat, ExtractArgs};
 pub(crate) use image::{DiskArgs, TableArgs, TellArgs};
 pub(crate) use inspect::InspectArgs;
 pub(crate) use keys::KeyArgs;
 pub(crate) use map::MapArgs;
 pub(crate) use measure::MeasureArgs;
-pub(crate) use read::{ExportArgs, InfoArgs, LocateArgs, VerifyArgs};
+pub(crate) use read::{InfoArgs, LocateArgs, VerifyArgs};
 pub(crate) use run::{AfterRun, GuardArgs, Quiesce, RecoverArgs, RunArgs};
 pub(crate) use snapshots::SnapshotsArgs;
 pub(crate) use volume::{SiteArgs, VolumeArgs};
@@ -88,7 +90,7 @@ pub(crate) enum Command {
     Bitmaps(BitmapsArgs),
     /// Tell where a byte of a file in a volume lies: shard, bricks, offset
     Locate(LocateArgs),
-    /// Copy a file out of a volume, straight from its bricks
+    /// Copy files out of a volume, straight from its bricks
     Export(ExportArgs),
     /// Compare a file on two volumes, shard by shard, and print the proof
     Verify(VerifyArgs),

@@ -80,36 +80,6 @@ pub(crate) struct LocateArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The file is copied as it lies in the volume: an image stays an image. Holes stay holes. A shard of which no good
-copy can be reached is an error that names the bricks, never zeros. The machine that uses the file must be off, or
-the file be still (an overlay above it).
-
-Examples:
-  stillpoint export --volume /var/lib/glusterd/vols/gv1 vm1/disk.qcow2 /restore/disk.qcow2
-  stillpoint export --brick /bricks/b0 --brick /bricks/b1 gfid:0f2c… /restore/disk.qcow2")]
-pub(crate) struct ExportArgs {
-    /// Replace OUT if it exists
-    #[arg(long)]
-    pub(crate) force: bool,
-
-    /// How to tell what was done
-    #[arg(long, value_enum, default_value = "human", env = "STILLPOINT_OUTPUT")]
-    pub(crate) output: Format,
-
-    #[command(flatten)]
-    pub(crate) volume: VolumeArgs,
-
-    /// The file: a path from the volume's root on, or gfid:UUID
-    #[arg(value_name = "PATH")]
-    pub(crate) path: String,
-
-    /// The file to write
-    #[arg(value_name = "OUT")]
-    pub(crate) out: PathBuf,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
 Both files must be still while they are compared. Exits 0 when the secondary holds exactly what the primary holds,
 1 when anything differs; what differs is named shard by shard.
 

@@ -25,7 +25,7 @@ pub(crate) fn run(args: &RunArgs, global: &Global) -> Result<Exit> {
         .with_context(|| format!("can't connect to {}", connect.connect))?;
     let session = georep::Session::new(Arc::new(georep::LocalRunner::new()), args.session.clone());
     let guard = guard(&connect.connect, connect.backend);
-    let cancel = signals::cancel_on_signals().context("can't catch signals")?;
+    let cancel = signals::cancel_on_signals(signals::RUN).context("can't catch signals")?;
     let shown = Shown::new(global);
     let parts = Parts { hypervisor: &*hypervisor, session: &session, guard: &guard };
     let report = stillpoint_backup::run(&config, &parts, &cancel, &|event| shown.show(&event));

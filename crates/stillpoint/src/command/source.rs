@@ -32,7 +32,7 @@ pub(crate) fn file(args: &VolumeArgs, path: &str) -> Result<ShardedFile> {
 }
 
 /// A file by the path from the volume's root on, by its path below where the volume is mounted, or by its gfid.
-fn reference(path: &str, mounted_at: Option<&Path>) -> Result<FileRef> {
+pub(crate) fn reference(path: &str, mounted_at: Option<&Path>) -> Result<FileRef> {
     let reference = path.parse()?;
     if let (FileRef::Path(path), Some(mount)) = (&reference, mounted_at)
         && let Ok(inside) = path.strip_prefix(mount)

@@ -11,7 +11,7 @@ use crate::progress::Progress;
 use crate::signals;
 
 pub(crate) fn run(args: &VerifyArgs, global: &Global) -> Result<Exit> {
-    let cancel = signals::cancel_on_signals()?;
+    let cancel = signals::cancel_on_signals(signals::READ)?;
     let progress = std::sync::Mutex::new(Progress::new(global));
     let shown = |event: Event<'_>| {
         if let (Event::Digest { site, done, total }, Ok(mut progress)) = (event, progress.lock()) {

@@ -10,11 +10,11 @@ use stillpoint_testkit::volume::{BrickTrees, KeptIn, Shape};
 
 use crate::{stderr, stdout, stillpoint};
 
-const SHARD: u64 = 64 << 10;
+pub(crate) const SHARD: u64 = 64 << 10;
 
-struct Site {
-    trees: BrickTrees,
-    spec: PathBuf,
+pub(crate) struct Site {
+    pub(crate) trees: BrickTrees,
+    pub(crate) spec: PathBuf,
     _dir: tempfile::TempDir,
 }
 
@@ -27,7 +27,7 @@ pub(crate) fn is_root() -> bool {
     root
 }
 
-fn site(name: &str, replicas: usize, content: &[u8]) -> Site {
+pub(crate) fn site(name: &str, replicas: usize, content: &[u8]) -> Site {
     let dir = tempfile::tempdir().expect("a directory");
     let shape = Shape {
         name: name.to_owned(),
@@ -47,13 +47,13 @@ fn site(name: &str, replicas: usize, content: &[u8]) -> Site {
     Site { trees, spec, _dir: dir }
 }
 
-fn content() -> Vec<u8> {
+pub(crate) fn content() -> Vec<u8> {
     let mut bytes: Vec<u8> = (0..5 * SHARD + 777).map(|at| ((at * 31) >> 3) as u8).collect();
     bytes[2 * SHARD as usize..3 * SHARD as usize].fill(0);
     bytes
 }
 
-fn json(text: &str) -> Value {
+pub(crate) fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 

@@ -13,7 +13,7 @@ use crate::report::Outcome;
 use crate::workspace::cargo;
 
 /// Installs what is missing: first what the lab needs, so that QEMU, libvirt and its development files come from one
-/// suite, then what only building needs.
+/// suite, then what only building needs, and what reads our mapfiles.
 pub(super) fn packages(context: &mut Context<'_>) -> Result<Outcome> {
     if !debian::is_debian() {
         return context.missing(
@@ -32,7 +32,7 @@ pub(super) fn packages(context: &mut Context<'_>) -> Result<Outcome> {
             return context.missing(&format!("Debian packages can't be installed: {error}"));
         }
     }
-    match debian::ensure(&mut context.tee, &["pkg-config", "g++"]) {
+    match debian::ensure(&mut context.tee, &["pkg-config", "g++", "gddrescue"]) {
         Ok(()) => Ok(Outcome::Passed),
         Err(error) => context.missing(&format!("{error:#}")),
     }

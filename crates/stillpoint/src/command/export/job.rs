@@ -1,0 +1,114 @@
+//! One file that is copied.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use stillpoint_backup::Cancel;
+use stillpoint_backup::manifest::{FileManifest, ManifestOptions, file_manifest};
+use stillpoint_shard::ShardedFile;
+use stillpoint_shard::export::{self, ExportOptions, MissingPart, Progress, RescueOptions};
+use stillpoint_storage::FileStorage;
+
+use super::report::Exported;
+use crate::cli::ExportArgs;
+
+/// What is to be copied where.
+#[derive(Debug)]
+pub(super) struct Job {
+    /// As it was named.
+    pub(super) path: String,
+    pub(super) file: ShardedFile,
+    /// What a mapfile calls it.
+    pub(super) about: String,
+    pub(super) out: PathBuf,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) exported: Exported,
+    pub(super) manifest: Option<FileManifest>,
+}
+
+impl Job {
+    /// Copies the file. `tell` is called with how many bytes were done since its last call.
+    pub(super) fn run(
+        &self,
+        args: &ExportArgs,
+        cancel: &Cancel,
+        tell: &(dyn Fn(u64) + Sync),
+    ) -> Result<Made> {
+        if let (Some(into), Some(parent)) = (&args.into, self.out.parent()) {
+            make_directories(into, parent)?;
+        }
+        let mut before = 0;
+        let mut watch = |at: Progress| {
+            tell(at.done - before);
+            before = at.done;
+            if cancel.is_wanted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let (progress, before, missing) = if args.in_place() {
+            self.rescue(args, &mut watch)?
+        } else {
+            let options = ExportOptions { overwrite: args.force };
+            (export::copy_file(&self.file, &self.out, &options, &mut watch)?, 0, Vec::new())
+        };
+        let manifest = match &args.manifest {
+            // Of what isn't known there is no digest.
+            Some(_) if progress.missing == 0 => Some(self.compare(cancel, tell)?),
+            _ => None,
+        };
+        Ok(Made { exported: Exported::new(self, &progress, before, missing, manifest.as_ref()), manifest })
+    }
+
+    fn rescue(
+        &self,
+        args: &ExportArgs,
+        watch: &mut export::Watch<'_>,
+    ) -> Result<(Progress, u64, Vec<MissingPart>)> {
+        let beside = || {
+            let mut name = self.out.file_name().unwrap_or_default().to_owned();
+            name.push(".map");
+            self.out.with_file_name(name)
+        };
+        let mapfile = args.mapfile.clone().unwrap_or_else(beside);
+        let options = RescueOptions { about: self.about.clone(), leave_out: args.allow_missing };
+        let done = export::rescue_file(&self.file, &self.out, &mapfile, &options, watch)?;
+        if args.mapfile.is_none() && done.progress.missing == 0 {
+            std::fs::remove_file(&mapfile).with_context(|| format!("can't remove {}", mapfile.display()))?;
+        }
+        Ok((done.progress, done.before, done.missing))
+    }
+
+    /// Digests the file at the bricks, and compares what was written with that.
+    fn compare(&self, cancel: &Cancel, tell: &(dyn Fn(u64) + Sync)) -> Result<FileManifest> {
+        let stopped = || io::Error::other("it was cancelled");
+        let progress = |bytes| {
+            tell(bytes);
+            if cancel.is_wanted() { Err(stillpoint_backup::Stopped::Cancelled) } else { Ok(()) }
+        };
+        let manifest =
+            file_manifest(&self.file, &self.path, &ManifestOptions::default(), &progress)?.manifest;
+        let written =
+            FileStorage::open(&self.out).with_context(|| format!("can't open {}", self.out.display()))?;
+        let differing = manifest.differing_shards(&written, &mut |bytes| {
+            tell(bytes);
+            if cancel.is_wanted() { Err(stopped()) } else { Ok(()) }
+        })?;
+        if !differing.is_empty() {
+            bail!(
+                "{} is not what the bricks hold in shards {differing:?}; check the disk",
+                self.out.display()
+            );
+        }
+        Ok(manifest)
+    }
+}
+
+/// Makes the directories between `into` and `path`, which is below it.
+fn make_directories(into: &Path, path: &Path) -> Result<()> {
+    std::fs::create_dir_all(path)
+        .with_context(|| format!("can't make {} below {}", path.display(), into.display()))
+}

@@ -1,0 +1,193 @@
+//! `stillpoint export`.
+
+mod job;
+mod report;
+
+use std::num::NonZeroUsize;
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context as _, Result, bail};
+use stillpoint_backup::manifest::{DiskManifest, Layer, Manifest, SCHEMA_VERSION};
+use stillpoint_shard::FileRef;
+
+use crate::cli::{ExportArgs, Global};
+use crate::command::source;
+use crate::exit::Exit;
+use crate::output::{self, Format};
+use crate::progress::Progress;
+use crate::{logging, signals};
+use job::{Job, Made};
+use report::Exported;
+
+/// Most files that are copied at a time unasked.
+const JOBS: usize = 4;
+
+pub(crate) fn run(args: &ExportArgs, global: &Global) -> Result<Exit> {
+    let jobs = jobs(args)?;
+    let cancel = signals::cancel_on_signals(signals::READ)?;
+    let shown = Shown::new(global, &jobs, args.manifest.is_some());
+    let made = in_parallel(args.jobs, &jobs, |job| job.run(args, &cancel, &|bytes| shown.add(bytes)));
+    drop(shown);
+    let mut outcomes = Vec::with_capacity(jobs.len());
+    let mut manifests = Vec::new();
+    let mut failed = 0;
+    for (job, made) in jobs.iter().zip(made) {
+        match made {
+            Ok(Made { manifest, exported }) => {
+                manifests.extend(manifest);
+                exported.complain();
+                outcomes.push(exported);
+            }
+            Err(error) => {
+                failed += 1;
+                let error = error.context(format!("{} wasn't exported", job.path));
+                if args.into.is_none() {
+                    return Err(error);
+                }
+                logging::complain(&format!("{error:#}"));
+                outcomes.push(Exported::failed(job, &error));
+            }
+        }
+    }
+    if let Some(file) = &args.manifest {
+        write_manifest(file, manifests)?;
+    }
+    tell(args, &outcomes)?;
+    let in_part = outcomes.iter().any(|exported| exported.bytes_missing > 0);
+    Ok(match failed {
+        0 if in_part => Exit::Partial,
+        0 => Exit::Done,
+        all if all == outcomes.len() => Exit::Failed,
+        _ => Exit::Partial,
+    })
+}
+
+/// What is to be copied where.
+fn jobs(args: &ExportArgs) -> Result<Vec<Job>> {
+    let volume = source::volume(&args.volume)?.context("which volume? Name it with --volume or --brick")?;
+    let about = volume.topology().id.map_or_else(|| volume.topology().volume.clone(), |id| id.to_string());
+    let open = |path: &String, out: PathBuf| -> Result<Job> {
+        let reference = source::reference(path, args.volume.mounted_at.as_deref())?;
+        let file = volume.open_file(&reference)?;
+        Ok(Job { path: path.clone(), about: format!("{} of volume {about}", file.gfid()), file, out })
+    };
+    let Some(into) = &args.into else {
+        let [path, out] = &args.names[..] else {
+            bail!("give PATH and OUT, or --into DIR and any number of PATHs");
+        };
+        return Ok(vec![open(path, PathBuf::from(out))?]);
+    };
+    let mut jobs: Vec<Job> = Vec::new();
+    for path in &args.names {
+        let reference = source::reference(path, args.volume.mounted_at.as_deref())?;
+        let out = into.join(below(&reference));
+        if jobs.iter().any(|job| job.out == out) {
+            bail!("{path} is named twice");
+        }
+        jobs.push(open(path, out)?);
+    }
+    Ok(jobs)
+}
+
+/// Where a file goes below the directory for all: under its path in the volume.
+fn below(reference: &FileRef) -> PathBuf {
+    let name = match reference {
+        FileRef::Path(path) => path.clone(),
+        other => PathBuf::from(other.to_string().replace(':', "-")),
+    };
+    name.components().filter(|part| matches!(part, Component::Normal(_))).collect()
+}
+
+/// Does all jobs, some at a time; the results are in the order of the jobs.
+fn in_parallel<T: Send>(
+    wanted: Option<NonZeroUsize>,
+    jobs: &[Job],
+    work: impl Fn(&Job) -> Result<T> + Sync,
+) -> Vec<Result<T>> {
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(JOBS);
+    let threads = wanted.map_or(processors, NonZeroUsize::get).min(jobs.len());
+    let waiting = Mutex::new(jobs.iter().enumerate());
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let mut results: Vec<(usize, Result<T>)> = std::thread::scope(|scope| {
+        let worker = || {
+            let mut done = Vec::new();
+            while let Some((number, job)) = next() {
+                done.push((number, work(job)));
+            }
+            done
+        };
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    results.sort_by_key(|(number, _)| *number);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// How far all files together are.
+struct Shown {
+    state: Mutex<(Progress, u64)>,
+    what: &'static str,
+    total: u64,
+}
+
+impl Shown {
+    fn new(global: &Global, jobs: &[Job], digested: bool) -> Self {
+        let sum = jobs.iter().map(|job| job.file.size()).fold(0, u64::saturating_add);
+        // Digested once at the source, and once as it was written.
+        let (what, times) = if digested { ("exporting and comparing", 3) } else { ("exporting", 1) };
+        Self { state: Mutex::new((Progress::new(global), 0)), what, total: sum.saturating_mul(times) }
+    }
+
+    fn add(&self, bytes: u64) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (progress, done) = &mut *state;
+        *done += bytes;
+        progress.bytes(self.what, *done, self.total);
+    }
+}
+
+fn write_manifest(file: &Path, files: Vec<stillpoint_backup::manifest::FileManifest>) -> Result<()> {
+    let disks = files
+        .into_iter()
+        .map(|file| DiskManifest { domain: None, target: None, layers: vec![Layer::Found(file)] })
+        .collect();
+    let manifest = Manifest { schema_version: SCHEMA_VERSION, disks };
+    let mut text = serde_json::to_vec_pretty(&manifest)?;
+    text.push(b'\n');
+    let fresh = stillpoint_storage::FreshFile::create(file, true)?;
+    std::io::Write::write_all(&mut fresh.file(), &text)
+        .with_context(|| format!("can't write {}", file.display()))?;
+    Ok(fresh.finish()?)
+}
+
+fn tell(args: &ExportArgs, outcomes: &[Exported]) -> Result<()> {
+    match (args.output, args.into.is_some(), outcomes) {
+        (Format::Json, false, [only]) => output::print_json(only)?,
+        (Format::Json, ..) => {
+            output::print_json(&serde_json::json!({ "schema_version": 1, "files": outcomes }))?
+        }
+        (Format::Human, ..) => {
+            let lines: String = outcomes.iter().map(Exported::in_words).collect();
+            output::print(&lines)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_go_below_the_directory_whatever_they_are_called() {
+        let at = |path: &str| below(&FileRef::Path(PathBuf::from(path)));
+        assert_eq!(at("vm1/disk.qcow2"), Path::new("vm1/disk.qcow2"));
+        assert_eq!(at("/vm1/../../etc/passwd"), Path::new("vm1/etc/passwd"));
+        let gfid = "gfid:00000000-0000-0000-0000-000000000001".parse().unwrap();
+        assert_eq!(below(&gfid), Path::new("gfid-00000000-0000-0000-0000-000000000001"));
+    }
+}
