@@ -18,8 +18,15 @@ pub enum SiteSpec {
         /// The volume's name, needed where several are described.
         volume: Option<String>,
     },
-    /// The bricks themselves, in the volume's order.
+    /// The bricks themselves, all of one volume.
     Bricks(Vec<PathBuf>),
+    /// Those of these bricks that are of one volume, by its name or id.
+    BricksOf {
+        /// Bricks, of other volumes too.
+        bricks: Vec<PathBuf>,
+        /// The volume's name or id.
+        volume: String,
+    },
 }
 
 impl SiteSpec {
@@ -31,6 +38,7 @@ impl SiteSpec {
         Ok(match self {
             Self::Described { spec, volume } => Topology::load(spec, volume.as_deref())?,
             Self::Bricks(bricks) => Topology::from_bricks(bricks)?,
+            Self::BricksOf { bricks, volume } => Topology::from_bricks_of(bricks, Some(volume))?,
         })
     }
 

@@ -38,6 +38,6 @@ pub use error::{MissingBrick, ShardError};
 pub use file::{Located, PresentShard, ShardCopy, ShardState, ShardedFile, Standing};
 pub use finding::Finding;
 pub use topology::{
-    Brick, BrickMap, BrickMapping, BrickName, Munging, Origin, Subvolume, SubvolumeKind, Topology,
+    Brick, BrickMap, BrickMapping, BrickName, Doubt, Munging, Origin, Subvolume, SubvolumeKind, Topology,
 };
 pub use volume::{FileRef, OpenOptions, Volume};

@@ -43,8 +43,10 @@ pub(crate) struct Set {
     pub(crate) subvolume: Subvolume,
     /// For each of the subvolume's bricks: its tree, or why it can't be looked at.
     pub(crate) trees: Vec<Result<BrickTree, String>>,
-    /// The number in the set of each of AFR's client names; `None` where they are not known.
-    clients: Option<HashMap<String, usize>>,
+    /// The number in the set of each of AFR's client names that is known.
+    clients: HashMap<String, usize>,
+    /// Whether they are known of all bricks.
+    all_clients_known: bool,
     prefer: Option<usize>,
     /// For each brick: whether any shard on it has a byte, once it was looked for.
     holds_data: Vec<OnceLock<bool>>,
@@ -74,18 +76,15 @@ impl Set {
         trees: Vec<Result<BrickTree, String>>,
         options: &OpenOptions,
     ) -> Self {
-        let clients = subvolume
-            .bricks
-            .iter()
-            .enumerate()
-            .map(|(number, brick)| Some((brick.client.clone()?, number)))
-            .collect::<Option<HashMap<_, _>>>();
+        let numbered = subvolume.bricks.iter().enumerate();
+        let clients = numbered.filter_map(|(number, brick)| Some((brick.client.clone()?, number))).collect();
+        let all_clients_known = subvolume.bricks.iter().all(|brick| brick.client.is_some());
         let prefer = options
             .prefer
             .as_ref()
             .and_then(|prefer| subvolume.bricks.iter().position(|brick| &brick.name == prefer));
         let holds_data = trees.iter().map(|_| OnceLock::new()).collect();
-        Self { subvolume, trees, clients, prefer, holds_data }
+        Self { subvolume, trees, clients, all_clients_known, prefer, holds_data }
     }
 
     /// Whether any shard on brick `i` has a byte. An arbiter has none.
@@ -143,15 +142,11 @@ impl Set {
                 blame.dirty = pending;
                 continue;
             }
-            match &self.clients {
-                Some(clients) => {
-                    // One of a brick that is no longer of the set is not looked at by AFR either.
-                    if let Some(about) = clients.get(client).and_then(|&j| blame.about.get_mut(j)) {
-                        *about = pending;
-                    }
-                }
-                None if pending != Pending::default() => blame.unattributed.push((name.to_owned(), pending)),
-                None => {}
+            if let Some(about) = self.clients.get(client).and_then(|&j| blame.about.get_mut(j)) {
+                *about = pending;
+            } else if !self.all_clients_known && pending != Pending::default() {
+                // One of a brick that is no longer of the set is not looked at by AFR either; this one may be of it.
+                blame.unattributed.push((name.to_owned(), pending));
             }
         }
         Ok(blame)

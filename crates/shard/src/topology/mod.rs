@@ -1,6 +1,7 @@
 //! Which bricks make up a volume, and in which subvolumes.
 
 mod bricks;
+mod doubt;
 mod graph;
 mod load;
 mod map;
@@ -12,6 +13,7 @@ use std::fmt;
 use serde::Serialize;
 use uuid::Uuid;
 
+pub use doubt::Doubt;
 pub use map::{BrickMap, BrickMapping};
 pub use name::BrickName;
 
@@ -42,7 +44,7 @@ pub enum Origin {
     VolumeInfo,
     /// A client's volfile: everything is known, the volume's id only of a replicated one.
     Volfile,
-    /// Brick directories alone: AFR's names, arbiters and bricks that were not given are not known.
+    /// Brick directories alone: DHT's order of the subvolumes is not known, nor what [`Topology::doubts`] tells.
     Bricks,
 }
 
@@ -63,7 +65,8 @@ pub enum Munging {
 /// One brick.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Brick {
-    /// `HOST:/path`, or the path alone where the host is not known.
+    /// `HOST:/path`, or the path alone where the host is not known, or what takes the place of a brick that must exist
+    /// and was not given.
     pub name: BrickName,
     /// AFR's and DHT's name of it, `VOLUME-client-N`. N is not its position once a brick was removed or added.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,7 +95,7 @@ pub struct Subvolume {
 /// show them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Topology {
-    /// The volume's name; its id where the name is not known.
+    /// The volume's name; its id where the name is not known, as it may be where [`origin`](Self::origin) is bricks.
     pub volume: String,
     /// The volume's id, which every brick's root carries.
     pub id: Option<Uuid>,
@@ -113,6 +116,10 @@ impl Topology {
     pub fn subvolume_named(&self, name: &str) -> Option<usize> {
         let own = || self.subvolumes.iter().position(|subvolume| subvolume.name == name);
         let ahead = || {
+            // Bricks alone don't tell DHT's order.
+            if self.origin == Origin::Bricks {
+                return None;
+            }
             let number = name.strip_prefix(&self.volume)?.strip_prefix("-readdir-ahead-")?;
             number.parse().ok().filter(|number| *number < self.subvolumes.len())
         };

@@ -29,6 +29,17 @@ impl BrickName {
     pub fn local(path: impl AsRef<Path>) -> Self {
         Self { host: None, path: path.as_ref().to_owned() }
     }
+
+    /// The name in place of a brick that must exist, and was not given: a path that is not absolute.
+    pub(super) fn not_given(subvolume: &str, number: usize) -> Self {
+        Self { host: None, path: PathBuf::from(format!("brick {} of {subvolume}", number + 1)) }
+    }
+
+    /// Whether it names a brick, and does not only stand for one that bricks alone prove to exist.
+    #[must_use]
+    pub fn is_given(&self) -> bool {
+        self.host.is_some() || self.path.is_absolute()
+    }
 }
 
 impl fmt::Display for BrickName {

@@ -73,6 +73,9 @@ fn look_for(brick: &Brick, topology: &Topology, map: &BrickMap) -> Result<Result
     let open = |local: &Path, dump: Option<&Path>| {
         BrickTree::open(brick.name.clone(), local, dump).and_then(right_volume)
     };
+    if !brick.name.is_given() {
+        return Ok(Err("it was not given".to_owned()));
+    }
     match map.get(&brick.name) {
         Some(mapping) => match &mapping.local {
             None => Ok(Err("it was said not to be here".to_owned())),

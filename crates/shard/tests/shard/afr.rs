@@ -203,22 +203,19 @@ fn good_copies_with_different_gfids_are_refused() {
 fn counters_about_no_brick_known_are_an_error_only_where_they_are_not_zero() {
     let (built, model) = missed_write(2, false, 0);
     built.trees.save().unwrap();
-    let bricks = [built.trees.brick(0), built.trees.brick(1)];
     let from_xml = Topology::from_volume_info_xml(&built.trees.volume_info_xml(), Some("gv1")).unwrap();
-    for topology in [from_xml, Topology::from_bricks(&bricks).unwrap()] {
-        let volume = Volume::open(topology, &BrickMap::default(), OpenOptions::default()).unwrap();
-        let file = volume.open_file(&"disk".parse().unwrap()).unwrap();
-        let mut buf = vec![0; SHARD];
-        for index in [0, 2] {
-            file.read_exact_at(index * SHARD as u64, &mut buf).unwrap();
-            assert_eq!(buf, model[index as usize * SHARD..][..SHARD]);
-        }
-        let error = shard_error(file.read_exact_at(SHARD as u64, &mut buf).unwrap_err());
-        assert!(
-            matches!(&error, ShardError::Unattributed { xattr, .. } if xattr == "trusted.afr.gv1-client-0"),
-            "{error}"
-        );
+    let volume = Volume::open(from_xml, &BrickMap::default(), OpenOptions::default()).unwrap();
+    let file = volume.open_file(&"disk".parse().unwrap()).unwrap();
+    let mut buf = vec![0; SHARD];
+    for index in [0, 2] {
+        file.read_exact_at(index * SHARD as u64, &mut buf).unwrap();
+        assert_eq!(buf, model[index as usize * SHARD..][..SHARD]);
     }
+    let error = shard_error(file.read_exact_at(SHARD as u64, &mut buf).unwrap_err());
+    assert!(
+        matches!(&error, ShardError::Unattributed { xattr, .. } if xattr == "trusted.afr.gv1-client-0"),
+        "{error}"
+    );
 }
 
 #[test]

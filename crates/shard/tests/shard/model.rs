@@ -191,3 +191,18 @@ fn a_shard_made_twice_by_bricks_that_were_away_in_turn_is_refused_by_its_gfids()
     assert!(matches!(error, ShardError::GfidMismatch { .. }), "{error}");
     assert!(error.to_string().contains("split-brain"), "{error}");
 }
+
+/// Gluster merges a directory that both sides changed, so that what one side saw go comes back: the answer is its own
+/// then, and the model stops before.
+#[test]
+fn no_name_is_made_where_a_merge_would_bring_others_back() {
+    let mut built = build(Shape { subvolumes: 1, replicas: 2, shard_size: SHARD, ..Shape::default() });
+    let trees = &mut built.trees;
+    trees.create_file("disk").unwrap();
+    trees.write("disk", 0, &pattern(1, 3 * SHARD as usize)).unwrap();
+    trees.set_up(0, false);
+    trees.truncate("disk", SHARD).unwrap();
+    trees.set_up(1, false);
+    trees.set_up(0, true);
+    assert!(trees.write("disk", 6 * SHARD, &[1; 10]).is_err());
+}

@@ -15,11 +15,11 @@ pub(crate) struct VolumeArgs {
     #[arg(long, value_name = "SPEC", env = "STILLPOINT_VOLUME", conflicts_with = "brick")]
     pub(crate) volume: Option<PathBuf>,
 
-    /// Which volume, where SPEC describes several
-    #[arg(long, value_name = "NAME", env = "STILLPOINT_VOLUME_NAME", requires = "volume")]
+    /// Which volume, where SPEC describes several or bricks are of several; of bricks also by its id
+    #[arg(long, value_name = "NAME", env = "STILLPOINT_VOLUME_NAME")]
     pub(crate) volume_name: Option<String>,
 
-    /// Read from these bricks, in the volume's order; repeat for each
+    /// Read from these bricks, which make out among themselves how the volume is made; repeat for each
     #[arg(long, value_name = "DIR")]
     pub(crate) brick: Vec<PathBuf>,
 
@@ -38,7 +38,10 @@ impl VolumeArgs {
         let spec = match &self.volume {
             Some(spec) => SiteSpec::Described { spec: spec.clone(), volume: self.volume_name.clone() },
             None if self.brick.is_empty() => return None,
-            None => SiteSpec::Bricks(self.brick.clone()),
+            None => match &self.volume_name {
+                None => SiteSpec::Bricks(self.brick.clone()),
+                Some(volume) => SiteSpec::BricksOf { bricks: self.brick.clone(), volume: volume.clone() },
+            },
         };
         Some(Site { spec, mappings: self.map.clone() })
     }
@@ -52,7 +55,7 @@ pub(crate) struct SiteArgs {
     #[arg(long, value_name = "SPEC", env = "STILLPOINT_PRIMARY", required_unless_present = "primary_brick")]
     pub(crate) primary: Option<PathBuf>,
 
-    /// The primary's bricks in the volume's order, instead of --primary; repeat for each
+    /// The primary's bricks, instead of --primary; repeat for each
     #[arg(long, value_name = "DIR", conflicts_with = "primary")]
     pub(crate) primary_brick: Vec<PathBuf>,
 
@@ -65,7 +68,7 @@ pub(crate) struct SiteArgs {
     )]
     pub(crate) secondary: Option<PathBuf>,
 
-    /// The secondary's bricks in the volume's order, instead of --secondary; repeat for each
+    /// The secondary's bricks, instead of --secondary; repeat for each
     #[arg(long, value_name = "DIR", conflicts_with = "secondary")]
     pub(crate) secondary_brick: Vec<PathBuf>,
 

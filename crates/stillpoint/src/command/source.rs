@@ -6,21 +6,29 @@ use anyhow::{Context as _, Result, bail};
 use stillpoint_backup::image::VolumeImages;
 use stillpoint_backup::unused_mapping;
 use stillpoint_qcow2::{Error, Source};
-use stillpoint_shard::{FileRef, ShardedFile, Volume};
+use stillpoint_shard::{Doubt, FileRef, ShardedFile, Volume};
 
 use crate::cli::VolumeArgs;
 
 /// The volume that the arguments name, if they name one.
 pub(crate) fn volume(args: &VolumeArgs) -> Result<Option<Volume>> {
     let Some(site) = args.site() else {
-        if !args.map.is_empty() || args.mounted_at.is_some() {
-            bail!("--map and --mounted-at belong to a volume: name it with --volume or --brick");
+        if !args.map.is_empty() || args.mounted_at.is_some() || args.volume_name.is_some() {
+            bail!(
+                "--map, --mounted-at and --volume-name belong to a volume: name it with --volume or --brick"
+            );
         }
         return Ok(None);
     };
     let volume = site.open()?;
     if let Some(brick) = unused_mapping(&site.mappings, &[volume.topology()]) {
         bail!("--map names the brick {brick}, which volume {} doesn't have", volume.topology().volume);
+    }
+    for doubt in volume.topology().doubts() {
+        match doubt {
+            Doubt::NotGiven { .. } => tracing::warn!("{doubt}"),
+            _ => tracing::info!("{doubt}"),
+        }
     }
     Ok(Some(volume))
 }

@@ -265,8 +265,28 @@ impl BrickTrees {
         Ok(())
     }
 
+    /// Refuses a change of a directory's names that a brick which is down and saw others go does not see: the
+    /// directory would be split-brained, and a merge of both sides brings those back.
+    fn refuse_to_bring_back(&self, spot: &Spot) -> io::Result<()> {
+        let up = self.up(spot);
+        for by in self.members(spot.subvolume).filter(|&by| !self.bricks[by].up) {
+            for &about in &up {
+                if self.blame(by, about, &spot.parent, Change::Entry).unwrap_or(0) == 0 {
+                    continue;
+                }
+                for entry in std::fs::read_dir(self.brick(about).join(&spot.parent))? {
+                    if !self.brick(by).join(&spot.parent).join(entry?.file_name()).exists() {
+                        return Err(io::Error::other("a brick that is down saw files go that are here"));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn make(&mut self, spot: &Spot, gfid: Uuid) -> io::Result<()> {
         self.need(spot)?;
+        self.refuse_to_bring_back(spot)?;
         for number in self.up(spot) {
             let file = self.brick(number).join(&spot.path);
             if file.exists() {

@@ -1,0 +1,81 @@
+//! What a topology leaves open.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::{Origin, SubvolumeKind, Topology};
+
+/// Something that a topology of bricks alone does not tell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "doubt")]
+#[non_exhaustive]
+pub enum Doubt {
+    /// Bricks that must exist were not given.
+    NotGiven {
+        /// Their subvolume.
+        subvolume: String,
+        /// How many.
+        bricks: usize,
+        /// Of how many.
+        of: usize,
+    },
+    /// It is not certain of all bricks of a replica set which of AFR's names are theirs: a counter other than zero under
+    /// another name is an error.
+    Names {
+        /// The subvolume.
+        subvolume: String,
+    },
+    /// In which order a dispersed set's bricks are shows only when files are decoded.
+    Order {
+        /// The subvolume.
+        subvolume: String,
+    },
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotGiven { subvolume, bricks, of } if bricks == of => {
+                write!(f, "{subvolume} was not given: {of} bricks")
+            }
+            Self::NotGiven { subvolume, bricks, of } => {
+                write!(f, "{bricks} of the {of} bricks of {subvolume} were not given")
+            }
+            Self::Names { subvolume } => {
+                write!(f, "which bricks of {subvolume} AFR's counters mean is not certain")
+            }
+            Self::Order { subvolume } => write!(f, "the order of {subvolume}'s bricks is yet to be proven"),
+        }
+    }
+}
+
+impl Topology {
+    /// What is not known of the volume. Only a topology of bricks alone leaves anything open.
+    #[must_use]
+    pub fn doubts(&self) -> Vec<Doubt> {
+        let mut doubts = Vec::new();
+        if self.origin != Origin::Bricks {
+            return doubts;
+        }
+        for set in &self.subvolumes {
+            let subvolume = || set.name.clone();
+            let of = set.bricks.len();
+            let bricks = set.bricks.iter().filter(|brick| !brick.name.is_given()).count();
+            if bricks > 0 {
+                doubts.push(Doubt::NotGiven { subvolume: subvolume(), bricks, of });
+            }
+            match set.kind {
+                _ if bricks == of => {}
+                SubvolumeKind::Replicate
+                    if of > 1 && set.bricks.iter().any(|brick| brick.client.is_none()) =>
+                {
+                    doubts.push(Doubt::Names { subvolume: subvolume() });
+                }
+                SubvolumeKind::Disperse { .. } => doubts.push(Doubt::Order { subvolume: subvolume() }),
+                SubvolumeKind::Single | SubvolumeKind::Replicate => {}
+            }
+        }
+        doubts
+    }
+}

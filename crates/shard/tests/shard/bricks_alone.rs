@@ -1,0 +1,208 @@
+//! Topologies from nothing but bricks: what they prove about each other, and what stays open.
+
+use std::path::Path;
+
+use stillpoint_shard::{
+    BrickMap, Doubt, OpenOptions, ShardError, ShardedFile, SubvolumeKind, Topology, Volume,
+};
+use stillpoint_testkit::volume::Shape;
+
+use super::support::{Built, build, bytes, pattern, shard_error};
+
+const SHARD: usize = 4096;
+
+fn shape(subvolumes: usize, replicas: usize) -> Shape {
+    Shape { subvolumes, replicas, shard_size: SHARD as u64, ..Shape::default() }
+}
+
+fn written(shape: Shape) -> (Built, Vec<u8>) {
+    let mut built = build(shape);
+    let model = pattern(1, 20 * SHARD);
+    built.trees.create_file("disk").unwrap();
+    built.trees.write("disk", 0, &model).unwrap();
+    built.trees.save().unwrap();
+    (built, model)
+}
+
+fn topology(built: &Built, bricks: &[usize]) -> Topology {
+    let bricks: Vec<&Path> = bricks.iter().map(|brick| built.trees.brick(*brick)).collect();
+    Topology::from_bricks(&bricks).unwrap()
+}
+
+fn open(topology: Topology) -> Result<ShardedFile, ShardError> {
+    Volume::open(topology, &BrickMap::default(), OpenOptions::default())?.open_file(&"disk".parse().unwrap())
+}
+
+#[test]
+fn of_bricks_of_several_volumes_it_is_said_which_there_are_and_one_is_taken() {
+    let (first, model) = written(Shape { name: "one".to_owned(), ..shape(2, 1) });
+    let (mut second, _) = written(Shape { name: "two".to_owned(), ..shape(1, 2) });
+    let other = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0".parse::<uuid::Uuid>().unwrap();
+    for brick in 0..2 {
+        second.trees.set_xattr(brick, "", "trusted.glusterfs.volume-id", other.as_bytes()).unwrap();
+    }
+    second.trees.set_blame(0, 1, "disk", stillpoint_testkit::volume::Change::Data, 0).unwrap();
+    second.trees.save().unwrap();
+    let bricks: Vec<&Path> =
+        (0..2).map(|n| first.trees.brick(n)).chain((0..2).map(|n| second.trees.brick(n))).collect();
+    let Err(ShardError::NoSuchVolume { asked: None, have }) = Topology::from_bricks(&bricks) else {
+        panic!()
+    };
+    // The name of the second is known by a counter of AFR's.
+    assert_eq!(have, [first.trees.id().to_string(), format!("two ({other})")]);
+    let by_id = Topology::from_bricks_of(&bricks, Some(&first.trees.id().to_string())).unwrap();
+    assert_eq!(bytes(&open(by_id).unwrap()).unwrap(), model);
+    let by_name = Topology::from_bricks_of(&bricks, Some("two")).unwrap();
+    assert_eq!((by_name.volume.as_str(), by_name.id, by_name.bricks().count()), ("two", Some(other), 2));
+    assert!(matches!(
+        Topology::from_bricks_of(&bricks, Some("three")),
+        Err(ShardError::NoSuchVolume { asked: Some(_), have }) if have.len() == 2
+    ));
+}
+
+#[test]
+fn hashes_that_belong_to_nobody_prove_a_subvolume_missing_and_what_needs_it_names_it() {
+    let (built, model) = written(shape(3, 2));
+    assert_eq!(topology(&built, &[0, 1, 2, 3, 4, 5]).subvolumes.len(), 3);
+    let missing_one = topology(&built, &[0, 1, 4, 5]);
+    let Some(missing) = missing_one.subvolumes.iter().find(|set| !set.bricks[0].name.is_given()) else {
+        panic!("{missing_one}")
+    };
+    assert_eq!((missing.bricks.len(), missing.kind), (2, SubvolumeKind::Replicate));
+    assert!(missing.name.contains("hashes"), "{}", missing.name);
+    let name = missing.name.clone();
+    assert!(missing_one.doubts().contains(&Doubt::NotGiven { subvolume: name.clone(), bricks: 2, of: 2 }));
+    let error = match open(missing_one) {
+        Ok(file) => {
+            let mut right = 0;
+            for index in 0..20 {
+                let mut buf = vec![0xee; SHARD];
+                match file.read_shard(index, 0, &mut buf) {
+                    Ok(_) => {
+                        assert_eq!(buf, model[index as usize * SHARD..][..SHARD]);
+                        right += 1;
+                    }
+                    Err(error) => assert!(error.to_string().contains(&name), "{error}"),
+                }
+            }
+            assert!(right > 0);
+            shard_error(bytes(&file).unwrap_err())
+        }
+        Err(error) => error,
+    };
+    assert!(matches!(error, ShardError::Unknown { ref missing, .. } if missing.len() == 2), "{error}");
+}
+
+#[test]
+fn a_set_smaller_than_the_others_lacks_bricks() {
+    let (built, model) = written(shape(2, 3));
+    let found = topology(&built, &[0, 1, 2, 4]);
+    assert_eq!(found.subvolumes.iter().map(|set| set.bricks.len()).collect::<Vec<_>>(), [3, 3]);
+    let lacking = found.doubts().into_iter().filter(|doubt| matches!(doubt, Doubt::NotGiven { .. }));
+    assert!(matches!(&lacking.collect::<Vec<_>>()[..], [Doubt::NotGiven { bricks: 2, of: 3, .. }]));
+    let volume = Volume::open(found.clone(), &BrickMap::default(), OpenOptions::default()).unwrap();
+    assert_eq!(volume.missing_bricks().len(), 2);
+    assert!(volume.missing_bricks().iter().all(|missing| missing.why == "it was not given"));
+    assert_eq!(bytes(&open(found).unwrap()).unwrap(), model);
+}
+
+#[test]
+fn whom_a_counter_means_is_found_where_all_others_have_it() {
+    for replicas in [2, 3] {
+        let mut built = build(shape(1, replicas));
+        built.trees.create_file("disk").unwrap();
+        built.trees.write("disk", 0, &pattern(1, 3 * SHARD)).unwrap();
+        built.trees.set_up(1, false);
+        let model = pattern(2, 3 * SHARD);
+        built.trees.write("disk", 0, &model).unwrap();
+        built.trees.save().unwrap();
+        let all: Vec<usize> = (0..replicas).collect();
+        let found = topology(&built, &all);
+        assert_eq!(found.volume, "gv1");
+        assert_eq!(found.subvolumes[0].bricks[1].client.as_deref(), Some("gv1-client-1"));
+        assert!(
+            found.doubts().iter().all(|doubt| matches!(doubt, Doubt::Names { .. })),
+            "{:?}",
+            found.doubts()
+        );
+        assert_eq!(bytes(&open(found).unwrap()).unwrap(), model);
+        // The stale brick alone can't know. One that blames a brick which is not here is an error, not a guess.
+        let without: Vec<usize> = all.into_iter().filter(|brick| *brick != 1).collect();
+        let file = open(topology(&built, &without));
+        let error = file.map_err(std::io::Error::from).and_then(|file| bytes(&file)).unwrap_err();
+        assert!(matches!(shard_error(error), ShardError::Unattributed { .. }));
+    }
+}
+
+#[test]
+fn an_arbiter_is_known_by_its_empty_files_and_is_never_read() {
+    let (mut built, model) = written(Shape { arbiter: true, ..shape(2, 3) });
+    let found = topology(&built, &[5, 4, 3, 2, 1, 0]);
+    for set in &found.subvolumes {
+        let arbiters: Vec<bool> = set.bricks.iter().map(|brick| brick.arbiter).collect();
+        assert_eq!(arbiters, [true, false, false], "{set:?}");
+    }
+    assert_eq!(bytes(&open(found).unwrap()).unwrap(), model);
+    // An empty copy is good if it is blamed by nobody; an arbiter's is none all the same.
+    for shard in 0..20 {
+        let path = built.trees.shard_path("disk", shard);
+        for brick in [0, 3] {
+            if built.path(brick, &path).exists() {
+                built
+                    .trees
+                    .set_blame(brick + 2, brick, &path, stillpoint_testkit::volume::Change::Data, 1)
+                    .unwrap();
+            }
+        }
+    }
+    built.trees.save().unwrap();
+    let found = topology(&built, &[0, 2, 3, 5]);
+    let failed = open(found).map_err(std::io::Error::from).and_then(|file| bytes(&file)).unwrap_err();
+    assert!(matches!(shard_error(failed), ShardError::SplitBrain { .. }));
+}
+
+/// As while a set is being removed: no hash belongs to it, and its data is still there.
+#[test]
+fn bricks_without_a_range_are_put_together_by_their_files() {
+    let (mut built, model) = written(shape(3, 2));
+    for path in ["", ".shard"] {
+        for brick in 0..6 {
+            match brick {
+                0 | 1 => built.trees.set_layout(brick, path, 0, 0x7fff_ffff).unwrap(),
+                2 | 3 => built.trees.set_layout(brick, path, 0x8000_0000, u32::MAX).unwrap(),
+                _ => built.trees.set_layout(brick, path, 0, 0).unwrap(),
+            }
+        }
+    }
+    built.trees.save().unwrap();
+    let found = topology(&built, &[4, 0, 2, 5, 3, 1]);
+    assert_eq!(found.subvolumes.iter().map(|set| set.bricks.len()).collect::<Vec<_>>(), [2, 2, 2], "{found}");
+    let file = open(found).unwrap();
+    assert_eq!(bytes(&file).unwrap(), model);
+    assert!(!file.findings().is_empty(), "most lie where they don't belong");
+}
+
+#[test]
+fn what_bricks_tell_of_themselves_may_be_nonsense() {
+    let (mut built, model) = written(shape(2, 2));
+    // Names that are none, handles that are none, and a note of a file that is not there.
+    let brick = built.trees.brick(0).to_owned();
+    built.trees.set_xattr(0, "disk", "trusted.afr.", &[0; 12]).unwrap();
+    built.trees.set_xattr(0, "", "trusted.afr.gv1-client-x", &[0; 12]).unwrap();
+    built.trees.save().unwrap();
+    std::fs::create_dir_all(brick.join(".glusterfs/indices/xattrop")).unwrap();
+    std::fs::write(brick.join(".glusterfs/indices/xattrop/00000000-0000-4000-8000-000000000001"), "")
+        .unwrap();
+    std::fs::create_dir_all(brick.join(".glusterfs/00/00")).unwrap();
+    std::os::unix::fs::symlink(
+        "/etc/passwd",
+        brick.join(".glusterfs/00/00/00000000-0000-4000-8000-000000000002"),
+    )
+    .unwrap();
+    std::fs::write(brick.join(".glusterfs/00/00/10000000-0000-4000-8000-000000000003"), "").unwrap();
+    std::fs::write(brick.join(".glusterfs/zz"), "").unwrap();
+    std::fs::write(brick.join(".glusterfs/ab"), "").unwrap();
+    let found = topology(&built, &[0, 1, 2, 3]);
+    assert_eq!(found.volume, built.trees.id().to_string());
+    assert_eq!(bytes(&open(found).unwrap()).unwrap(), model);
+}
