@@ -1,10 +1,12 @@
 //! Open shards, the least recently used closed first.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use stillpoint_storage::FileStorage;
+use stillpoint_storage::{Extent, FileStorage, Storage};
 
+use crate::disperse::{Fragments, Trouble};
 use crate::topology::BrickName;
 
 /// Which shard of which file.
@@ -12,10 +14,47 @@ pub(crate) type Key = (u64, u64);
 
 /// A shard that is open.
 #[derive(Debug)]
-pub(crate) struct OpenShard {
-    /// Kept open as long as somebody copies from it.
-    pub(crate) storage: Arc<FileStorage>,
-    pub(crate) brick: BrickName,
+pub(crate) enum OpenShard {
+    /// A brick's copy of it.
+    Copy {
+        /// Kept open as long as somebody copies from it.
+        storage: Arc<FileStorage>,
+        brick: BrickName,
+    },
+    /// The fragments that it is decoded from.
+    Fragments(Fragments),
+}
+
+impl OpenShard {
+    /// Bytes of the shard.
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Self::Copy { storage, .. } => storage.len(),
+            Self::Fragments(fragments) => fragments.len(),
+        }
+    }
+
+    /// Reads some bytes, at least one where there are any.
+    pub(crate) fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize, Trouble> {
+        match self {
+            Self::Copy { storage, brick } => {
+                let read = match storage.read_at(offset, buf) {
+                    // It was longer when it was opened.
+                    Ok(0) if !buf.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
+                    other => other,
+                };
+                read.map_err(|error| Trouble::Read(brick.clone(), error))
+            }
+            Self::Fragments(fragments) => fragments.read_at(offset, buf),
+        }
+    }
+
+    pub(crate) fn next_extent(&self, offset: u64) -> io::Result<Extent> {
+        match self {
+            Self::Copy { storage, .. } => storage.next_extent(offset),
+            Self::Fragments(fragments) => fragments.next_extent(offset),
+        }
+    }
 }
 
 const STRIPES: usize = 16;
@@ -79,19 +118,17 @@ impl Cache {
 
 #[cfg(test)]
 mod tests {
-    use stillpoint_storage::Storage;
-
     use super::*;
 
     #[test]
     fn no_more_shards_stay_open_than_there_is_room_for() {
         let cache = Cache::new(32);
-        let len = |key| cache.get(key).map(|shard| Storage::len(&shard.storage));
+        let len = |key| cache.get(key).map(|shard| shard.len());
         for index in 0..1000 {
             let file = tempfile::tempfile().unwrap();
             file.set_len(index).unwrap();
             let storage = Arc::new(FileStorage::from_file(file).unwrap());
-            cache.put((1, index), Arc::new(OpenShard { storage, brick: BrickName::local("/b") }));
+            cache.put((1, index), Arc::new(OpenShard::Copy { storage, brick: BrickName::local("/b") }));
             // The first one stays, since it is used all the time.
             assert_eq!(len((1, 0)), Some(0));
         }

@@ -146,6 +146,38 @@ pub enum ShardError {
         /// Who blames whom.
         matrix: crate::replica::Matrix,
     },
+    /// Of a dispersed file there are not enough fragments that are of one state.
+    #[error(
+        "{what} can't be put together: it takes {needed} fragments of one version and size, each as long as that \
+         makes it, and the most that agree are {agreeing}\n{table}heal the volume, or bring the bricks that are missing"
+    )]
+    TooFewFragments {
+        /// The file, shard or directory.
+        what: String,
+        /// How many are needed.
+        needed: usize,
+        /// How many bricks agree at most.
+        agreeing: usize,
+        /// What each brick has.
+        table: crate::disperse::FragmentTable,
+        /// The bricks that could not be looked at.
+        missing: Vec<MissingBrick>,
+    },
+    /// A write to a dispersed file was cut short: more fragments than are needed are here, and they contradict each
+    /// other.
+    #[error(
+        "{what} can't be read at its offset {offset}: a write there was begun and not finished, and the fragments on \
+         bricks {} contradict each other; read once nothing writes, or heal the volume",
+        List(bricks)
+    )]
+    Torn {
+        /// The file or shard.
+        what: String,
+        /// Where in it, in bytes.
+        offset: u64,
+        /// The bricks with the fragments that were compared.
+        bricks: Vec<BrickName>,
+    },
     /// Counters blame a brick, and it is not known which one.
     #[error(
         "{what} on brick {brick} has the non-zero counter {xattr}, and the topology does not say which brick that \
@@ -274,7 +306,7 @@ impl ShardError {
                     Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE)
                 )
             }
-            Self::Changed { .. } => true,
+            Self::Changed { .. } | Self::Torn { .. } => true,
             _ => false,
         }
     }

@@ -50,6 +50,12 @@ pub enum Finding {
         /// The sizes in bytes, in the order of the bricks.
         sizes: Vec<u64>,
     },
+    /// Every brick of a dispersed subvolume notes that a write was begun and not that it was finished. It may be under
+    /// way, or its end is lost; fragments are checked against each other when they are read.
+    Unfinished {
+        /// The file or shard.
+        what: String,
+    },
     /// A shard is longer than a shard can be; what is past that is not read.
     TooLong {
         /// The shard.
@@ -91,6 +97,9 @@ impl fmt::Display for Finding {
                     f,
                     "the good copies of {what} say that it is of sizes {sizes:?}; the largest is believed"
                 )
+            }
+            Self::Unfinished { what } => {
+                write!(f, "a write to {what} was begun and is not known to be finished")
             }
             Self::TooLong { what, len } => {
                 write!(f, "{what} is {len} bytes long, more than a shard; the rest is not read")

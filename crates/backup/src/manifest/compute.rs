@@ -149,27 +149,33 @@ impl Work<'_> {
             }
             ShardState::Present(shard) => shard,
         };
-        let copy = shard.chosen().ok_or_else(|| self.failed(index, "no copy of it is chosen".to_owned()))?;
+        let first = shard.chosen().ok_or_else(|| self.failed(index, "no copy of it is chosen".to_owned()))?;
+        let stamps = || shard.all_chosen().map(|copy| Stamp::of(&copy.local)).collect::<Result<Vec<_>>>();
         let began = Instant::now();
         let mut told = Progress { to: self.progress, counts: true };
         let (before, content) = loop {
-            let before = Stamp::of(&copy.local)?;
+            let before = stamps()?;
             let content = content::digest(self.file, start, end, buffer, &mut |bytes| told.tell(bytes));
             let content = content.map_err(|why| match why {
                 Interrupted::Reading(error) => self.failed(index, error.to_string()),
                 Interrupted::Told(error) => error,
             })?;
-            if Stamp::of(&copy.local)? == before {
+            if stamps()? == before {
                 break (before, content);
             }
             if began.elapsed() >= SETTLING {
-                return Err(Error::Changed { path: copy.local.clone() });
+                return Err(Error::Changed { path: first.local.clone() });
             }
             // Its bytes were told once.
             told.counts = false;
             std::thread::sleep(PAUSE);
         };
-        let digest = ShardDigest { digest: content.digest, length: content.length, stored: Some(before.len) };
+        let stored = match (first.fragment, before.as_slice()) {
+            (None, [only]) => only.len,
+            // A fragment's length is not the shard's.
+            _ => shard.len,
+        };
+        let digest = ShardDigest { digest: content.digest, length: content.length, stored: Some(stored) };
         Ok(Done { index, digest, gfid: Some(shard.gfid), bytes_read: content.read })
     }
 

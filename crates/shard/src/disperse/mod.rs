@@ -12,6 +12,10 @@
 mod code;
 mod decode;
 mod field;
+mod stored;
+mod table;
 
 pub use code::{CHUNK, Code, MOST_DATA};
 pub use decode::Decoder;
+pub(crate) use stored::{Fragment, Fragments, Trouble};
+pub use table::{FragmentRow, FragmentState, FragmentTable};

@@ -2,7 +2,9 @@
 
 mod index;
 mod open;
+mod opened;
 mod part;
+mod rank;
 mod read;
 mod state;
 
@@ -10,17 +12,16 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use stillpoint_storage::FileStorage;
 use uuid::Uuid;
 
 use crate::ShardError;
-use crate::cache::OpenShard;
 use crate::finding::{Finding, Findings};
-use crate::set::{Copies, Held, Seen};
-use crate::tree::{Directory, Found};
+use crate::set::{Held, Seen};
+use crate::tree::Directory;
 use crate::volume::{FileRef, Inner, Place, Resolved};
 
 use index::ShardIndex;
+use rank::Ranked;
 pub use state::{Located, PresentShard, ShardCopy, ShardState, Standing};
 
 /// A file of a volume, read from its bricks: a [`Storage`](stillpoint_storage::Storage).
@@ -80,14 +81,6 @@ impl Choice {
             n => Self::Brick(((n - 1) >> 16) as u16, ((n - 1) & 0xffff) as u16),
         }
     }
-}
-
-/// A shard that is there, with its copies ranked.
-struct Ranked {
-    set: usize,
-    copies: Copies,
-    /// Numbers of the bricks with good copies, the one that is read first.
-    sources: Vec<usize>,
 }
 
 impl ShardedFile {
@@ -219,8 +212,10 @@ impl ShardedFile {
         let ranked = self.inner.rank(set, copies, &what)?;
         findings.into_iter().for_each(|finding| self.findings.add(finding));
         self.note(index, &ranked);
-        let chosen = ranked.sources.first().copied().unwrap_or_default();
-        if let (Ok(set), Ok(member)) = (u16::try_from(set), u16::try_from(chosen)) {
+        // Which fragments are read is seen anew when a shard is opened again: their xattrs tell its size, too.
+        if let (None, &[chosen]) = (ranked.coded, ranked.chosen())
+            && let (Ok(set), Ok(member)) = (u16::try_from(set), u16::try_from(chosen))
+        {
             self.keep(index, Choice::Brick(set, member));
         }
         Ok(Some(ranked))
@@ -268,140 +263,15 @@ impl ShardedFile {
         inner.resolve(&inner.shard_dirs, None, held, inner.all_sets_known, what).map(|_| ())
     }
 
-    /// Notes what is odd about a shard's copies.
-    fn note(&self, index: u64, ranked: &Ranked) {
-        let is_source = |member| ranked.sources.contains(&member);
-        let lengths: Vec<u64> = ranked
-            .copies
-            .copies
-            .iter()
-            .filter(|copy| is_source(copy.member))
-            .map(|copy| copy.open.len)
-            .collect();
-        if lengths.windows(2).any(|pair| pair.first() != pair.last()) {
-            self.findings.add(Finding::LengthsDiffer { what: self.what(index), lengths: lengths.clone() });
-        }
-        if let Some(len) = lengths.into_iter().max().filter(|len| *len > self.span()) {
-            self.findings.add(Finding::TooLong { what: self.what(index), len });
-        }
-        // Sticky and set-gid together mark the source of a migration (dht-rebalance.c).
-        if ranked.copies.copies.iter().any(|copy| copy.open.mode & 0o3000 == 0o3000) {
-            let subvolume = self.inner.sets.get(ranked.set).map(|set| set.subvolume.name.clone());
-            self.findings
-                .add(Finding::Migrating { what: self.what(index), subvolume: subvolume.unwrap_or_default() });
-        }
-    }
-
-    /// A shard, opened on the brick that it is read from; `None` for a hole.
-    fn open_shard(&self, index: u64) -> Result<Option<Arc<OpenShard>>, ShardError> {
-        let key = (self.id, index);
-        if let Some(open) = self.inner.cache.get(key) {
-            return Ok(Some(open));
-        }
-        let kept =
-            self.choice(index).map_or(Choice::Open, |kept| Choice::unpack(kept.load(Ordering::Relaxed)));
-        let (set, member, file) = match kept {
-            Choice::Hole => return Ok(None),
-            Choice::Brick(set, member) => {
-                let (set, member) = (usize::from(set), usize::from(member));
-                (set, member, self.reopen(index, set, member)?)
-            }
-            Choice::Open => {
-                let Some(mut ranked) = self.ranked(index)? else { return Ok(None) };
-                let chosen = ranked.sources.first().copied();
-                let at = ranked.copies.copies.iter().position(|copy| Some(copy.member) == chosen);
-                let copy = ranked.copies.copies.swap_remove(at.ok_or_else(|| self.changed(index))?);
-                (ranked.set, copy.member, copy.open.file)
-            }
-        };
-        let brick =
-            self.inner.sets.get(set).map(|set| set.brick(member)).ok_or_else(|| self.changed(index))?;
-        let path = self.inner.local(set, member).unwrap_or_default().join(self.shard_name(index));
-        let storage = FileStorage::from_file(file).map_err(|error| ShardError::io("look at", path, error))?;
-        let open = Arc::new(OpenShard { storage: Arc::new(storage), brick });
-        self.inner.cache.put(key, Arc::clone(&open));
-        Ok(Some(open))
-    }
-
-    fn reopen(&self, index: u64, set: usize, member: usize) -> Result<std::fs::File, ShardError> {
-        let tree = self.inner.sets.get(set).and_then(|set| set.tree(member));
-        let (Some(tree), Some(dir)) = (tree, self.directory(index, set, member)) else {
-            return Err(self.changed(index));
-        };
-        match tree.find(dir, &self.shard_name(index))? {
-            Found::File(open) => Ok(open.file),
-            Found::Nothing | Found::Other(_) => Err(self.changed(index)),
-        }
-    }
-
     fn changed(&self, index: u64) -> ShardError {
         let brick = self.inner.sets.first().map_or_else(|| crate::BrickName::local("?"), |set| set.brick(0));
         ShardError::Changed { what: self.what(index), brick }
-    }
-
-    fn present(&self, index: u64, ranked: &Ranked) -> PresentShard {
-        let set = self.inner.sets.get(ranked.set);
-        let chosen = ranked.sources.first().copied();
-        let copies = ranked.copies.copies.iter().filter_map(|copy| {
-            let tree = set?.tree(copy.member)?;
-            let path = self.directory(index, ranked.set, copy.member)?.path.join(self.shard_name(index));
-            let standing = if Some(copy.member) == chosen {
-                Standing::Chosen
-            } else if ranked.sources.contains(&copy.member) {
-                Standing::Good
-            } else if set?.is_arbiter(copy.member) {
-                Standing::Arbiter
-            } else {
-                Standing::Blamed
-            };
-            Some(ShardCopy {
-                brick: tree.name.clone(),
-                local: tree.local.join(&path),
-                path,
-                len: copy.open.len,
-                allocated: copy.open.allocated,
-                standing,
-            })
-        });
-        PresentShard {
-            index,
-            subvolume: set.map(|set| set.subvolume.name.clone()).unwrap_or_default(),
-            gfid: ranked.copies.gfid,
-            copies: copies.collect(),
-        }
     }
 }
 
 impl Drop for ShardedFile {
     fn drop(&mut self) {
         self.inner.cache.forget(self.id);
-    }
-}
-
-impl Inner {
-    fn rank(&self, set: usize, copies: Copies, what: &dyn Fn() -> String) -> Result<Ranked, ShardError> {
-        let unknown = |why: String| ShardError::Unknown {
-            what: what(),
-            why,
-            missing: self.sets.get(set).map(|set| set.missing().collect()).unwrap_or_default(),
-        };
-        let found = self.sets.get(set).ok_or_else(|| unknown("its subvolume is gone".to_owned()))?;
-        let sources = found.data_sources(&copies, what)?;
-        let all_empty = copies.copies.iter().all(|copy| copy.open.len == 0);
-        if self.may_have_unknown_arbiters() && all_empty && !sources.iter().any(|&i| found.holds_data(i)) {
-            return Err(unknown(
-                "every copy is empty, and the bricks with them hold no data at all: they may be arbiters"
-                    .to_owned(),
-            ));
-        }
-        if sources.is_empty() {
-            return Err(unknown("no copy can be read".to_owned()));
-        }
-        Ok(Ranked { set, copies, sources })
-    }
-
-    fn local(&self, set: usize, member: usize) -> Option<PathBuf> {
-        Some(self.sets.get(set)?.tree(member)?.local.clone())
     }
 }
 

@@ -40,9 +40,7 @@ impl ShardedFile {
             Some(base) => base,
             None => {
                 let ranked = inner.rank(s, copies, &what)?;
-                let chosen = ranked.sources.first();
-                let copy = ranked.copies.copies.iter().find(|copy| Some(&copy.member) == chosen);
-                Base { size: copy.map_or(0, |copy| copy.open.len), shard_size: None, sizes: None }
+                Base { size: ranked.len(), shard_size: None, sizes: None }
             }
         };
         let findings = Findings::default();

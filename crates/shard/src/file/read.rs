@@ -7,6 +7,7 @@ use stillpoint_storage::{Extent, ExtentKind, FilePart, Storage};
 use super::ShardedFile;
 use crate::ShardError;
 use crate::cache::OpenShard;
+use crate::disperse::Trouble;
 
 impl ShardedFile {
     /// Reads from shard `index` at `offset` in it into `buf`, and tells how many bytes: up to the end of the
@@ -59,8 +60,7 @@ impl ShardedFile {
         let n = clip(self.end_of_shard(index), buf);
         let offset = at % self.span();
         if let Some(open) = self.open_shard(index)? {
-            let stored =
-                usize::try_from(open.storage.len().saturating_sub(offset)).unwrap_or(usize::MAX).min(n);
+            let stored = usize::try_from(open.len().saturating_sub(offset)).unwrap_or(usize::MAX).min(n);
             if stored > 0 {
                 return self.read_stored(index, &open, offset, &mut buf[..stored]);
             }
@@ -70,15 +70,19 @@ impl ShardedFile {
     }
 
     fn read_stored(&self, index: u64, open: &OpenShard, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        match open.storage.read_at(offset, buf) {
-            // It was longer when it was opened.
-            Ok(0) => Err(ShardError::Changed { what: self.what(index), brick: open.brick.clone() }.into()),
+        match open.read_at(offset, buf) {
             Ok(n) => Ok(n),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
-            Err(error) => Err(io::Error::new(
+            Err(Trouble::Read(_, error)) if error.kind() == io::ErrorKind::Interrupted => Err(error),
+            Err(Trouble::Read(brick, error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(ShardError::Changed { what: self.what(index), brick }.into())
+            }
+            Err(Trouble::Read(brick, error)) => Err(io::Error::new(
                 error.kind(),
-                format!("can't read {} on brick {}: {error}", self.what(index), open.brick),
+                format!("can't read {} on brick {brick}: {error}", self.what(index)),
             )),
+            Err(Trouble::Torn(offset, bricks)) => {
+                Err(ShardError::Torn { what: self.what(index), offset, bricks }.into())
+            }
         }
     }
 
@@ -96,9 +100,9 @@ impl ShardedFile {
         let mut sum = 0_u64;
         for index in shards {
             let Some(ranked) = self.ranked(index).ok()? else { continue };
-            let chosen = ranked.sources.first()?;
-            let copy = ranked.copies.copies.iter().find(|copy| copy.member == *chosen)?;
-            sum = sum.checked_add(copy.open.allocated)?;
+            for copy in ranked.read() {
+                sum = sum.checked_add(copy.open.allocated)?;
+            }
         }
         self.absence_is_proven.then_some(sum)
     }
@@ -126,7 +130,7 @@ impl Storage for ShardedFile {
         Ok(done)
     }
 
-    /// The sum over the copies that are read; `None` where a shard is not known. The first call looks at every
+    /// The sum over the copies or fragments that are read; `None` where a shard is not known. The first call looks at every
     /// shard.
     fn allocated(&self) -> Option<u64> {
         *self.allocated.get_or_init(|| self.sum_allocated())
@@ -159,10 +163,10 @@ impl Storage for ShardedFile {
             Err(_) => return to(end, ExtentKind::Unknown),
         };
         let within = offset % self.span();
-        if within >= open.storage.len() {
+        if within >= open.len() {
             return to(end, ExtentKind::Hole);
         }
-        let found = open.storage.next_extent(within)?;
+        let found = open.next_extent(within)?;
         to(offset.saturating_add(found.len).min(end), found.kind)
     }
 }

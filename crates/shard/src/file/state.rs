@@ -27,19 +27,28 @@ pub struct PresentShard {
     pub subvolume: String,
     /// Its own gfid; the file's only for the base.
     pub gfid: Uuid,
-    /// Its copies on the bricks that are here, in their order. One of them is chosen.
+    /// Its length in bytes; of a dispersed one, what its fragments make up. What it lacks to its full size reads as
+    /// zeros.
+    pub len: u64,
+    /// Its copies on the bricks that are here, or its fragments, in their order. One of the copies is chosen, or as
+    /// many fragments as are needed.
     pub copies: Vec<ShardCopy>,
 }
 
 impl PresentShard {
-    /// The copy that is read.
+    /// The copy that is read, or the first fragment that is.
     #[must_use]
     pub fn chosen(&self) -> Option<&ShardCopy> {
-        self.copies.iter().find(|copy| copy.standing == Standing::Chosen)
+        self.all_chosen().next()
+    }
+
+    /// All that is read: one copy, or as many fragments as are needed.
+    pub fn all_chosen(&self) -> impl Iterator<Item = &ShardCopy> {
+        self.copies.iter().filter(|copy| copy.standing == Standing::Chosen)
     }
 }
 
-/// One brick's copy of a shard.
+/// One brick's copy of a shard, or its fragment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ShardCopy {
@@ -49,15 +58,18 @@ pub struct ShardCopy {
     pub path: PathBuf,
     /// The path on this machine.
     pub local: PathBuf,
-    /// Its length in bytes. What a shard lacks to its full size reads as zeros.
+    /// Its length in bytes.
     pub len: u64,
     /// Bytes allocated on the brick's file system.
     pub allocated: u64,
-    /// What AFR's rules make of it.
+    /// Of a dispersed shard: which fragment this is, counted from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fragment: Option<usize>,
+    /// What AFR's rules make of it, or, of a fragment, EC's.
     pub standing: Standing,
 }
 
-/// What AFR's rules make of a copy.
+/// What AFR's rules make of a copy, and EC's of a fragment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -70,6 +82,8 @@ pub enum Standing {
     Blamed,
     /// An arbiter's: a name without data.
     Arbiter,
+    /// A fragment of another state of the shard than the one that enough bricks have, or of a wrong length.
+    Outdated,
 }
 
 /// Where a byte of a file is.

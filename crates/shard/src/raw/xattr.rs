@@ -37,6 +37,12 @@ pub const GFID2PATH_PREFIX: &str = "trusted.gfid2path.";
 pub const EC_PREFIX: &str = "trusted.ec.";
 /// A dispersed file's configuration.
 pub const EC_CONFIG: &str = "trusted.ec.config";
+/// The size of a dispersed file, on each of its fragments.
+pub const EC_SIZE: &str = "trusted.ec.size";
+/// How often a dispersed file or directory was changed.
+pub const EC_VERSION: &str = "trusted.ec.version";
+/// Ends up non-zero where a change was begun and not every brick is known to have it.
+pub const EC_DIRTY: &str = "trusted.ec.dirty";
 
 /// Runs `parser` over all of `bytes`.
 fn whole<'a, T>(bytes: &'a [u8], parser: impl Fn(&'a [u8]) -> IResult<&'a [u8], T>) -> Option<T> {
@@ -179,6 +185,27 @@ pub fn mdata(bytes: &[u8]) -> Option<Mdata> {
 #[must_use]
 pub fn stime(bytes: &[u8]) -> Option<(u32, u32)> {
     whole(bytes, |input| (be_u32, be_u32).parse(input))
+}
+
+/// [`EC_VERSION`] or [`EC_DIRTY`]: two counters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct EcCounters {
+    /// Of changes of a file's content or a directory's names.
+    pub data: u64,
+    /// Of changes of xattrs, owner, mode and times.
+    pub metadata: u64,
+}
+
+/// Parses [`EC_VERSION`] or [`EC_DIRTY`].
+#[must_use]
+pub fn ec_counters(bytes: &[u8]) -> Option<EcCounters> {
+    whole(bytes, |input| (be_u64, be_u64).parse(input)).map(|(data, metadata)| EcCounters { data, metadata })
+}
+
+/// Parses [`EC_SIZE`]: bytes of the file that the fragments make up.
+#[must_use]
+pub fn ec_size(bytes: &[u8]) -> Option<u64> {
+    whole(bytes, be_u64)
 }
 
 /// [`EC_CONFIG`]: how a dispersed file is coded.

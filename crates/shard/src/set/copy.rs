@@ -5,7 +5,7 @@ use std::path::Path;
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use super::{Blame, Set};
+use super::{Blame, Set, fragments};
 use crate::ShardError;
 use crate::raw::xattr;
 use crate::tree::{Directory, Found, LINKTO_MODE, OpenFile};
@@ -23,6 +23,8 @@ pub(crate) struct Copy {
     /// [`xattr::SHARD_BLOCK_SIZE`] and [`xattr::SHARD_FILE_SIZE`], where they were asked for and are there.
     pub(crate) shard_size: Option<u64>,
     pub(crate) file_size: Option<xattr::FileSize>,
+    /// The size in bytes of the file that this is a fragment of; 0 for what is no fragment.
+    pub(crate) coded_size: u64,
 }
 
 /// What looking for a name on one brick brought.
@@ -95,6 +97,10 @@ impl Set {
             }
         }
         let blame = self.blame(&open.file, &xattrs)?;
-        Ok(Copy { member: i, open, gfid, blame, linkto, shard_size, file_size })
+        let coded_size = match self.code {
+            Some(code) if linkto.is_none() => fragments::coded_size(code, &open.file, &xattrs)?,
+            _ => 0,
+        };
+        Ok(Copy { member: i, open, gfid, blame, linkto, shard_size, file_size, coded_size })
     }
 }

@@ -28,7 +28,8 @@ pub(crate) struct SetDir {
     pub(crate) members: Vec<Option<Directory>>,
     /// The bricks whose word counts on which names there are: here, and blamed for no missing names. Where
     /// there is none, a name exists if any brick has it (AFR merges conservatively), and is known to be absent
-    /// only if all bricks of the set say so.
+    /// only if all bricks of the set say so. In a dispersed set: as many bricks as make a file, that saw the same
+    /// changes of the directory.
     pub(crate) witnesses: Vec<usize>,
     /// The subvolume's part of the hash space, where it is set.
     pub(crate) layout: Option<Layout>,
@@ -86,8 +87,11 @@ impl Set {
             let why = format!("/{} on brick {} is not a directory", path.display(), self.brick(i));
             return Ok(SetDir::without(DirState::Unknown(why), self));
         }
+        if let Some(state) = self.too_few_have_directory(parent, members.iter().map(Option::is_some)) {
+            return Ok(SetDir::without(state, self));
+        }
         let good = |i: &&usize| members.get(**i).is_some_and(Option::is_some);
-        if parent.witnesses.iter().find(good).is_none() {
+        if self.code.is_none() && parent.witnesses.iter().find(good).is_none() {
             // No brick whose word counts has it. What the others have is to be deleted by the next heal.
             if !parent.witnesses.is_empty() {
                 return Ok(SetDir::without(DirState::Absent, self));
@@ -140,7 +144,7 @@ impl Set {
             || members.iter().enumerate().filter_map(|(i, member)| Some((i, &member.as_ref()?.blame)));
         let witnesses = match self.sources(&what, Change::Entry, blames()) {
             Ok(witnesses) => witnesses,
-            Err(ShardError::SplitBrain { .. }) => Vec::new(),
+            Err(ShardError::SplitBrain { .. } | ShardError::TooFewFragments { .. }) => Vec::new(),
             Err(error) => return Err(error),
         };
         let layout = self.layout_of(&what, &members)?;

@@ -23,6 +23,8 @@ pub(crate) enum Held {
 pub(crate) struct Copies {
     pub(crate) gfid: Uuid,
     pub(crate) copies: Vec<Copy>,
+    /// In a dispersed set: why a brick that is here has no fragment of it, in words that go on from the brick's name.
+    pub(crate) without: Vec<(usize, String)>,
 }
 
 impl Set {
@@ -37,6 +39,9 @@ impl Set {
             DirState::Present => {}
             DirState::Absent => return Ok(Held::Nothing),
             DirState::Unknown(why) => return Ok(Held::Unknown(why.clone())),
+        }
+        if let Some(code) = self.code {
+            return self.judge_fragments(code, dir, seen, what);
         }
         let (mut copies, mut bad) = (Vec::new(), Vec::new());
         let mut all_looked_at = true;
@@ -73,10 +78,10 @@ impl Set {
         let gfid = first.gfid;
         // A brick that missed the deletion of another file of the same name still has that one.
         copies.retain(|copy| copy.gfid == gfid);
-        self.link_or_data(Copies { gfid, copies }, what)
+        self.link_or_data(Copies { gfid, copies, without: Vec::new() }, what)
     }
 
-    fn link_or_data(&self, copies: Copies, what: &dyn Fn() -> String) -> Result<Held, ShardError> {
+    pub(super) fn link_or_data(&self, copies: Copies, what: &dyn Fn() -> String) -> Result<Held, ShardError> {
         let links = copies.copies.iter().filter(|copy| copy.linkto.is_some()).count();
         if links == 0 {
             return Ok(Held::Data(copies));

@@ -2,14 +2,16 @@
 
 mod copy;
 mod directory;
+mod fragments;
 mod held;
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock};
 
+use crate::disperse::{Code, Decoder};
 use crate::error::MissingBrick;
-use crate::raw::xattr::{self, Pending};
+use crate::raw::xattr::{self, EcCounters, Pending};
 use crate::replica::{Matrix, Row, Verdict};
 use crate::topology::{BrickName, Subvolume, SubvolumeKind};
 use crate::tree::{BrickTree, FoundDirectory as TreeDirectory, Xattrs, for_each_name};
@@ -17,6 +19,7 @@ use crate::{OpenOptions, ShardError};
 
 pub(crate) use copy::{Copy, Seen};
 pub(crate) use directory::{DirState, SetDir, covers_all_hashes};
+pub(crate) use fragments::Readable;
 pub(crate) use held::{Copies, Held};
 
 /// Which of AFR's counters is asked for.
@@ -48,6 +51,10 @@ pub(crate) struct Set {
     /// Whether they are known of all bricks.
     all_clients_known: bool,
     prefer: Option<usize>,
+    /// How files are coded, where the subvolume is dispersed.
+    pub(crate) code: Option<Code>,
+    /// Decoders by the bricks that they are for, a bit each.
+    decoders: Mutex<HashMap<u32, Arc<Decoder>>>,
     /// For each brick: whether any shard on it has a byte, once it was looked for.
     holds_data: Vec<OnceLock<bool>>,
 }
@@ -61,6 +68,10 @@ pub(crate) struct Blame {
     dirty: Pending,
     /// A non-zero counter, and its name, about a brick of unknown number.
     unattributed: Vec<(String, Pending)>,
+    /// In a dispersed set: changes seen.
+    version: EcCounters,
+    /// In a dispersed set: changes begun that not every brick is known to have.
+    unfinished: EcCounters,
 }
 
 impl Blame {
@@ -84,7 +95,22 @@ impl Set {
             .as_ref()
             .and_then(|prefer| subvolume.bricks.iter().position(|brick| &brick.name == prefer));
         let holds_data = trees.iter().map(|_| OnceLock::new()).collect();
-        Self { subvolume, trees, clients, all_clients_known, prefer, holds_data }
+        let code = match subvolume.kind {
+            SubvolumeKind::Disperse { redundancy } => {
+                usize::try_from(redundancy).ok().and_then(|lost| Code::new(subvolume.bricks.len(), lost))
+            }
+            _ => None,
+        };
+        Self {
+            subvolume,
+            trees,
+            clients,
+            all_clients_known,
+            prefer,
+            code,
+            decoders: Mutex::default(),
+            holds_data,
+        }
     }
 
     /// Whether any shard on brick `i` has a byte. An arbiter has none.
@@ -125,9 +151,13 @@ impl Set {
         })
     }
 
-    /// Reads AFR's counters from a copy's xattrs. The error says which has no value of 12 bytes.
+    /// Reads AFR's counters, or a dispersed volume's, from a copy's xattrs. The error says which has no value of the
+    /// right length.
     fn blame(&self, fd: impl std::os::fd::AsFd, xattrs: &Xattrs<'_>) -> Result<Blame, String> {
         let mut blame = Blame { about: vec![Pending::default(); self.trees.len()], ..Blame::default() };
+        if self.code.is_some() {
+            (blame.version, blame.unfinished) = fragments::counters(&fd, xattrs)?;
+        }
         // A volume that was replicated once keeps its counters; nothing reads them any more.
         if self.subvolume.kind != SubvolumeKind::Replicate {
             return Ok(blame);
@@ -193,6 +223,9 @@ impl Set {
         change: Change,
         copies: impl IntoIterator<Item = (usize, &'a Blame)>,
     ) -> Result<Vec<usize>, ShardError> {
+        if let Some(code) = self.code {
+            return self.agreeing(code, what, change, copies);
+        }
         let matrix = self.matrix(what, change, copies)?;
         let verdict = if change == Change::Data { matrix.data_sources() } else { matrix.sources() };
         let why = match verdict {

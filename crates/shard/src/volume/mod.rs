@@ -24,7 +24,8 @@ pub(crate) use resolve::{Place, Resolved};
 /// How a volume is read.
 #[derive(Debug, Clone)]
 pub struct OpenOptions {
-    /// At most about this many shards are kept open at a time, over all files of the volume; at least 16.
+    /// At most about this many shards are kept open at a time, over all files of the volume; at least 16. On a
+    /// dispersed subvolume each counts as many times as fragments make it up.
     pub max_open_shards: usize,
     /// The brick whose copy is to be believed where the copies are in split-brain.
     pub prefer: Option<BrickName>,
@@ -63,7 +64,7 @@ impl Volume {
     ///
     /// # Errors
     /// When no brick is here, a mapped directory is not the brick that it should be, the volume is of a type
-    /// that can't be read (dispersed), or the bricks contradict the topology.
+    /// that Gluster doesn't make, or the bricks contradict the topology.
     pub fn open(topology: Topology, map: &BrickMap, options: OpenOptions) -> Result<Self, ShardError> {
         Inner::open(topology, map, &options).map(|inner| Self { inner: Arc::new(inner) })
     }

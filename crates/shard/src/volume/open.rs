@@ -8,9 +8,10 @@ use uuid::Uuid;
 use super::{Inner, OpenOptions};
 use crate::ShardError;
 use crate::cache::Cache;
+use crate::disperse::Code;
 use crate::error::MissingBrick;
 use crate::set::{DirState, Set};
-use crate::topology::{Brick, BrickMap, SubvolumeKind, Topology};
+use crate::topology::{Brick, BrickMap, Origin, SubvolumeKind, Topology};
 use crate::tree::BrickTree;
 
 /// A brick that is here, and whether it was looked for at its own path only.
@@ -26,14 +27,6 @@ impl Inner {
         options: &OpenOptions,
     ) -> Result<Self, ShardError> {
         map.check(&topology)?;
-        for subvolume in &topology.subvolumes {
-            if matches!(subvolume.kind, SubvolumeKind::Disperse { .. }) {
-                return Err(ShardError::Unsupported {
-                    volume: topology.volume.clone(),
-                    what: format!("subvolume {} is dispersed, which is not decoded yet", subvolume.name),
-                });
-            }
-        }
         let mut bricks = topology
             .bricks()
             .map(|brick| look_for(brick, &topology, map))
@@ -49,6 +42,25 @@ impl Inner {
                 Set::new(subvolume.clone(), trees, options)
             })
             .collect();
+        for set in &sets {
+            // In another order than their own, fragments make up other bytes.
+            if set.code.is_some() && topology.origin == Origin::Bricks {
+                let what = format!(
+                    "subvolume {} is dispersed, and bricks alone don't tell in which order they are; describe it by \
+                     glusterd's directory of the volume, the output of `gluster volume info --xml`, or a volfile",
+                    set.subvolume.name
+                );
+                return Err(ShardError::Unsupported { volume: topology.volume.clone(), what });
+            }
+            if let (SubvolumeKind::Disperse { redundancy }, None) = (set.subvolume.kind, set.code) {
+                let (name, bricks) = (&set.subvolume.name, set.subvolume.bricks.len());
+                let what = format!(
+                    "subvolume {name} is dispersed over {bricks} bricks of which {redundancy} may be lost, and \
+                     Gluster makes no such sets"
+                );
+                return Err(ShardError::Unsupported { volume: topology.volume.clone(), what });
+            }
+        }
         let roots = sets.iter().map(Set::root).collect::<Result<Vec<_>, _>>()?;
         let shard_dirs = sets
             .iter()
@@ -57,7 +69,9 @@ impl Inner {
             .collect::<Result<Vec<_>, _>>()?;
         let any_shards = shard_dirs.iter().any(|dir| dir.state == DirState::Present);
         let all_sets_known = Self::knows_all_sets(&topology, if any_shards { &shard_dirs } else { &roots });
-        let cache = Cache::new(options.max_open_shards);
+        // A dispersed shard is as many open files as it takes fragments.
+        let files = sets.iter().filter_map(|set| set.code).map(Code::data).max().unwrap_or(1);
+        let cache = Cache::new(options.max_open_shards / files);
         Ok(Self { topology, id, sets, shard_dirs, all_sets_known, cache, next_file: AtomicU64::new(0) })
     }
 }

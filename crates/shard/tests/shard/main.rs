@@ -6,6 +6,7 @@ mod afr;
 mod bricks_alone;
 mod code;
 mod dht;
+mod disperse;
 mod hostile;
 mod model;
 mod support;

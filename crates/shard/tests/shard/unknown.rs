@@ -12,7 +12,11 @@ const SHARD: u64 = 4096;
 
 /// A sparse file over all subvolumes: shards 0, 1, 4, 5, 8, 9, … are there, of 24 and a bit.
 fn sparse(subvolumes: usize, replicas: usize, arbiter: bool) -> (Built, Vec<u8>) {
-    let mut built = build(Shape { subvolumes, replicas, arbiter, shard_size: SHARD, ..Shape::default() });
+    sparse_in(Shape { subvolumes, replicas, arbiter, shard_size: SHARD, ..Shape::default() })
+}
+
+fn sparse_in(shape: Shape) -> (Built, Vec<u8>) {
+    let mut built = build(shape);
     let size = 24 * SHARD + 100;
     let mut model = vec![0; size as usize];
     built.trees.create_file("disk").unwrap();
@@ -55,17 +59,16 @@ fn check_what_can_be_read(built: &Built, model: &[u8], missing: &[usize]) -> Res
 }
 
 /// Goes through every subset of missing bricks: bytes are right or refused, and nothing is refused as long as
-/// each subvolume has a brick with data.
-fn every_subset(subvolumes: usize, replicas: usize, arbiter: bool) {
-    let (built, model) = sparse(subvolumes, replicas, arbiter);
+/// each subvolume has a brick with data, or enough fragments.
+fn every_subset(subvolumes: usize, replicas: usize, redundancy: usize) {
+    let shape = Shape { subvolumes, replicas, redundancy, shard_size: SHARD, ..Shape::default() };
+    let (built, model) = sparse_in(shape);
     let count = built.trees.brick_count();
     for set in 0..1_usize << count {
         let missing: Vec<usize> = (0..count).filter(|brick| set >> brick & 1 == 1).collect();
         let readable = (0..subvolumes).all(|subvolume| {
-            built
-                .trees
-                .members(subvolume)
-                .any(|brick| !missing.contains(&brick) && !built.trees.is_arbiter(brick))
+            let here = built.trees.members(subvolume).filter(|brick| !missing.contains(brick));
+            here.count() >= built.trees.needed()
         });
         match check_what_can_be_read(&built, &model, &missing) {
             Ok(refused) => assert_eq!(refused == 0, readable, "without {missing:?}"),
@@ -82,17 +85,27 @@ fn every_subset(subvolumes: usize, replicas: usize, arbiter: bool) {
 
 #[test]
 fn distributed_every_subset_of_bricks_reads_right_or_is_refused() {
-    every_subset(3, 1, false);
+    every_subset(3, 1, 0);
 }
 
 #[test]
 fn replicated_every_subset_of_bricks_reads_right_or_is_refused() {
-    every_subset(1, 3, false);
+    every_subset(1, 3, 0);
 }
 
 #[test]
 fn distributed_replicated_every_subset_of_bricks_reads_right_or_is_refused() {
-    every_subset(2, 2, false);
+    every_subset(2, 2, 0);
+}
+
+#[test]
+fn dispersed_every_subset_of_bricks_reads_right_or_is_refused() {
+    every_subset(1, 6, 2);
+}
+
+#[test]
+fn distributed_dispersed_every_subset_of_bricks_reads_right_or_is_refused() {
+    every_subset(2, 3, 1);
 }
 
 /// Without the bricks with data, an arbiter tells names and sizes; reading data is split from that.

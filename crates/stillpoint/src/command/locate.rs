@@ -61,11 +61,13 @@ fn in_words(answer: &Answer) -> String {
                     Standing::Good => "as good",
                     Standing::Blamed => "blamed",
                     Standing::Arbiter => "arbiter",
+                    Standing::Outdated => "outdated",
                     _ => "unknown",
                 };
+                let fragment = copy.fragment.map(|number| format!("fragment {number}, ")).unwrap_or_default();
                 let _ = writeln!(
                     text,
-                    "  {}: {} ({standing}, {} bytes long, {} allocated)",
+                    "  {}: {} ({fragment}{standing}, {} bytes long, {} allocated)",
                     copy.brick,
                     copy.local.display(),
                     copy.len,

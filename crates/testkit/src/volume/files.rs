@@ -7,6 +7,7 @@ use std::path::Path;
 
 use uuid::Uuid;
 
+use super::sparse::punch;
 use super::trees::{BrickTrees, Change, SHARDS};
 
 /// Where a file or shard is on the bricks.
@@ -135,7 +136,10 @@ impl BrickTrees {
         }
         match self.xattr(number, path, "trusted.glusterfs.shard.file-size")? {
             Some(value) => Ok(value.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))),
-            None => Ok(self.brick(number).join(path).metadata()?.len()),
+            None => match self.contents.get(path) {
+                Some((_, content)) => Ok(content.len() as u64),
+                None => Ok(self.brick(number).join(path).metadata()?.len()),
+            },
         }
     }
 
@@ -187,12 +191,18 @@ impl BrickTrees {
     }
 
     fn up(&self, spot: &Spot) -> Vec<usize> {
+        if self.is_dispersed() {
+            return self.current(spot.subvolume, &spot.path, &spot.parent);
+        }
         self.members(spot.subvolume).filter(|&number| self.bricks[number].up).collect()
     }
 
     /// The first brick that is up and not blamed by another that is up.
     fn believed(&self, spot: &Spot, change: Change) -> io::Result<usize> {
         let up = self.up(spot);
+        if self.is_dispersed() {
+            return up.first().copied().ok_or_else(|| io::Error::other("too few bricks are up"));
+        }
         let mut good = up.iter().copied().filter(|&about| {
             up.iter().all(|&by| self.blame(by, about, &spot.path, change).unwrap_or(0) == 0)
         });
@@ -203,6 +213,9 @@ impl BrickTrees {
     /// data, has to be good.
     fn need(&self, spot: &Spot) -> io::Result<()> {
         let up = self.up(spot).len();
+        if self.is_dispersed() {
+            return self.need_fragments(up);
+        }
         let quorum = if self.shape.replicas > 2 { self.shape.replicas / 2 + 1 } else { 1 };
         if up < quorum {
             return Err(io::Error::other("too few bricks are up"));
@@ -218,6 +231,10 @@ impl BrickTrees {
 
     /// Whether the bricks that are up have the file. With none up nobody can say: a lookup there fails.
     fn exists(&self, spot: &Spot) -> io::Result<bool> {
+        if self.is_dispersed() {
+            self.need(spot)?;
+            return Ok(self.contents.contains_key(&spot.path));
+        }
         let counts = |&number: &usize| {
             let up = self.up(spot);
             !up.iter().any(|&by| self.blame(by, number, &spot.parent, Change::Entry).unwrap_or(0) > 0)
@@ -239,12 +256,21 @@ impl BrickTrees {
     /// that it was to change, and what is read after the others come back is not defined. Refused here.
     fn has_to_change(&self, spot: &Spot) -> io::Result<bool> {
         let exists = self.exists(spot)?;
+        if self.is_dispersed() {
+            return Ok(exists);
+        }
         // Bricks that blame it saw the file go.
         let blamed = |about| {
             let blames = |by| self.blame(by, about, &spot.parent, Change::Entry).unwrap_or(0) > 0;
             self.up(spot).into_iter().any(blames)
         };
-        let has_it = |number| self.brick(number).join(&spot.path).exists() && !blamed(number);
+        // Where it blames them, too, nobody knows whether the file went or was made while they were away.
+        let blames = |number| {
+            let misses = |about| self.blame(number, about, &spot.parent, Change::Entry).unwrap_or(0) > 0;
+            self.up(spot).into_iter().any(misses)
+        };
+        let has_it =
+            |number| self.brick(number).join(&spot.path).exists() && (!blamed(number) || blames(number));
         if !exists && self.members(spot.subvolume).any(has_it) {
             return Err(io::Error::other("only bricks that are down have the file"));
         }
@@ -253,6 +279,9 @@ impl BrickTrees {
 
     /// Counts a change against the bricks that miss it.
     fn blame_missing(&mut self, spot: &Spot, path: &str, change: Change) -> io::Result<()> {
+        if self.is_dispersed() {
+            return self.count_change(spot.subvolume, path, &spot.parent, change);
+        }
         let down: Vec<_> = self.members(spot.subvolume).filter(|&number| !self.bricks[number].up).collect();
         for by in self.up(spot) {
             for &about in &down {
@@ -296,6 +325,10 @@ impl BrickTrees {
             File::create_new(&file)?;
             std::fs::hard_link(&file, self.handle(number, gfid)?)?;
             self.set_xattr(number, &spot.path, "trusted.gfid", gfid.as_bytes())?;
+            self.begin_fragment(number, &spot.path)?;
+        }
+        if self.is_dispersed() {
+            self.contents.insert(spot.path.clone(), (gfid, Vec::new()));
         }
         let parent = spot.parent.clone();
         self.blame_missing(spot, &parent, Change::Entry)?;
@@ -307,6 +340,16 @@ impl BrickTrees {
 
     fn unlink(&mut self, spot: &Spot) -> io::Result<()> {
         self.need(spot)?;
+        if self.is_dispersed() {
+            let good = self.current(spot.subvolume, &spot.parent, "");
+            self.need_fragments(good.len())?;
+            for number in good {
+                self.remove(number, &spot.path)?;
+            }
+            self.forget(&spot.path);
+            let parent = spot.parent.clone();
+            return self.blame_missing(spot, &parent, Change::Entry);
+        }
         // The directory would be split-brained, and a merge of both sides brings the file back.
         for by in self.members(spot.subvolume).filter(|&by| !self.bricks[by].up) {
             let blames = |about| self.blame(by, about, &spot.parent, Change::Entry).unwrap_or(0) > 0;
@@ -341,6 +384,10 @@ impl BrickTrees {
     /// Changes the content on the bricks that are up and hold data.
     fn change(&mut self, spot: &Spot, change: impl Fn(&File) -> io::Result<()>) -> io::Result<()> {
         self.need(spot)?;
+        if self.is_dispersed() {
+            self.change_fragments(&self.up(spot), &spot.path, change)?;
+            return self.blame_missing(spot, &spot.path, Change::Data);
+        }
         for number in self.up(spot) {
             let path = self.brick(number).join(&spot.path);
             if path.exists() && !self.is_arbiter(number) {
@@ -355,6 +402,9 @@ impl BrickTrees {
         if !self.is_sharded(path)? {
             return Ok(());
         }
+        if self.is_dispersed() {
+            self.need(&spot)?;
+        }
         let mut value = [0; 32];
         value[..8].copy_from_slice(&size.to_be_bytes());
         value[16..24].copy_from_slice(&(size / 512).to_be_bytes());
@@ -364,19 +414,5 @@ impl BrickTrees {
             }
         }
         self.blame_missing(&spot, path, Change::Metadata)
-    }
-}
-
-/// Punches a hole; where the file system can't, zeros are written.
-fn punch(file: &File, offset: u64, len: u64) -> io::Result<()> {
-    use rustix::fs::FallocateFlags;
-    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-    match rustix::fs::fallocate(file, flags, offset, len) {
-        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
-            let end = (offset + len).min(file.metadata()?.len());
-            let zeros = vec![0; end.saturating_sub(offset) as usize];
-            file.write_all_at(&zeros, offset)
-        }
-        other => Ok(other?),
     }
 }

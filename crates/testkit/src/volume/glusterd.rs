@@ -27,16 +27,22 @@ impl BrickTrees {
         let replicated = self.shape.replicas > 1;
         let mut info = format!(
             "type={}\ncount={}\nstatus=1\nsub_count={}\n",
-            if replicated { 2 } else { 0 },
+            match (self.is_dispersed(), replicated) {
+                (true, _) => 4,
+                (false, true) => 2,
+                (false, false) => 0,
+            },
             self.bricks.len(),
             self.shape.replicas
         );
         let arbiters = u8::from(self.shape.arbiter);
+        let (replicas, fragments) =
+            if self.is_dispersed() { (1, self.shape.replicas) } else { (self.shape.replicas, 0) };
         let text = format!(
-            "replica_count={}\narbiter_count={arbiters}\ndisperse_count=0\nredundancy_count=0\nversion=3\n\
+            "replica_count={replicas}\narbiter_count={arbiters}\ndisperse_count={fragments}\nredundancy_count={}\nversion=3\n\
              transport-type=0\nvolume-id={}\nusername=USER-NEVER-SHOWN\npassword=PASSWORD-NEVER-SHOWN\nop-version=110000\n\
              client-op-version=70000\nfeatures.shard=on\nfeatures.shard-block-size={}\n",
-            self.shape.replicas, self.id, self.shape.shard_size
+            self.shape.redundancy, self.id, self.shape.shard_size
         );
         info.push_str(&text);
         for number in 0..self.bricks.len() {
@@ -101,13 +107,16 @@ impl BrickTrees {
     /// The output of `gluster volume info --xml`.
     #[must_use]
     pub fn volume_info_xml(&self) -> String {
-        let replicas = self.shape.replicas;
-        let kind = match (replicas > 1, self.shape.subvolumes > 1) {
-            (false, _) => 0,
-            (true, false) => 2,
-            (true, true) => 7,
+        let per_set = self.shape.replicas;
+        let kind = match (per_set > 1, self.is_dispersed(), self.shape.subvolumes > 1) {
+            (false, ..) => 0,
+            (true, false, false) => 2,
+            (true, false, true) => 7,
+            (true, true, false) => 4,
+            (true, true, true) => 9,
         };
-        let per_subvolume = if replicas > 1 { replicas } else { self.bricks.len() };
+        let (replicas, fragments) = if self.is_dispersed() { (1, per_set) } else { (per_set, 0) };
+        let per_subvolume = if per_set > 1 { per_set } else { self.bricks.len() };
         let mut bricks = String::new();
         for number in 0..self.bricks.len() {
             let name = self.brick_name(number);
@@ -123,14 +132,15 @@ impl BrickTrees {
             "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?>\n<cliOutput><opRet>0</opRet><opErrno>0</opErrno>\
              <opErrstr/><volInfo><volumes><volume><name>{}</name><id>{}</id><status>1</status><statusStr>Started</statusStr>\
              <snapshotCount>0</snapshotCount><brickCount>{}</brickCount><distCount>{per_subvolume}</distCount>\
-             <replicaCount>{replicas}</replicaCount><arbiterCount>{}</arbiterCount><disperseCount>0</disperseCount>\
-             <redundancyCount>0</redundancyCount><type>{kind}</type><transport>0</transport><bricks>{bricks}</bricks>\
+             <replicaCount>{replicas}</replicaCount><arbiterCount>{}</arbiterCount><disperseCount>{fragments}</disperseCount>\
+             <redundancyCount>{}</redundancyCount><type>{kind}</type><transport>0</transport><bricks>{bricks}</bricks>\
              <optCount>1</optCount><options><option><name>features.shard</name><value>on</value></option></options>\
              </volume><count>1</count></volumes></volInfo></cliOutput>\n",
             self.shape.name,
             self.id,
             self.bricks.len(),
-            u8::from(self.shape.arbiter)
+            u8::from(self.shape.arbiter),
+            self.shape.redundancy
         )
     }
 }

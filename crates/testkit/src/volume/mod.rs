@@ -19,10 +19,12 @@
 
 mod attributes;
 mod damage;
+mod disperse;
 mod encode;
 mod files;
 mod glusterd;
 mod hash;
+mod sparse;
 mod trees;
 
 pub use attributes::KeptIn;

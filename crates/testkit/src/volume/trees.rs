@@ -18,6 +18,9 @@ pub struct Shape {
     pub subvolumes: usize,
     /// How many bricks each subvolume has; at least 1.
     pub replicas: usize,
+    /// How many of a subvolume's bricks may be lost where they hold fragments, less than half of them; 0 where each
+    /// holds a copy.
+    pub redundancy: usize,
     /// Whether the last brick of each subvolume holds no data. Takes three replicas.
     pub arbiter: bool,
     /// Bytes in a shard; a multiple of 512. Smaller than Gluster would take, so that tests stay small.
@@ -37,6 +40,7 @@ impl Default for Shape {
             name: "gv1".to_owned(),
             subvolumes: 1,
             replicas: 1,
+            redundancy: 0,
             arbiter: false,
             shard_size: 4096,
             rotation: 1,
@@ -72,6 +76,11 @@ pub struct BrickTrees {
     pub(super) bricks: Vec<Brick>,
     /// Each file's gfid, by path.
     pub(super) files: BTreeMap<String, Uuid>,
+    /// Each dispersed file's and shard's gfid and what it holds, by path.
+    pub(super) contents: BTreeMap<String, (Uuid, Vec<u8>)>,
+    /// How often each dispersed file, shard and directory was changed, by subvolume and path: its data or names, its
+    /// xattrs.
+    pub(super) versions: BTreeMap<(usize, String), [u64; 2]>,
     gfids: u128,
 }
 
@@ -89,6 +98,11 @@ impl BrickTrees {
     pub fn create(dir: &Path, shape: Shape) -> io::Result<Self> {
         assert!(shape.subvolumes > 0 && shape.replicas > 0, "a volume without bricks");
         assert!(!shape.arbiter || shape.replicas == 3, "an arbiter is the third of three");
+        assert!(shape.redundancy == 0 || !shape.arbiter, "fragments have no arbiter");
+        assert!(
+            shape.redundancy == 0 || 2 * shape.redundancy < shape.replicas,
+            "fewer than half of a set's fragments may be lost"
+        );
         assert!(shape.shard_size > 0 && shape.shard_size.is_multiple_of(512), "a shard is some blocks");
         let count = shape.subvolumes * shape.replicas;
         assert!(shape.client_numbers.is_empty() || shape.client_numbers.len() == count, "a number each");
@@ -99,7 +113,15 @@ impl BrickTrees {
             bricks.push(Brick { attributes: Attributes::new(&dir, shape.kept_in), dir, up: true });
         }
         let id = Uuid::from_u128(0x57_1117_0000_0000_0000_0000_0000_1234);
-        let mut volume = Self { shape, id, bricks, files: BTreeMap::new(), gfids: 0 };
+        let mut volume = Self {
+            shape,
+            id,
+            bricks,
+            files: BTreeMap::new(),
+            contents: BTreeMap::new(),
+            versions: BTreeMap::new(),
+            gfids: 0,
+        };
         let root = Uuid::from_u128(1);
         for number in 0..count {
             volume.set_xattr(number, "", "trusted.glusterfs.volume-id", id.as_bytes())?;
@@ -113,6 +135,8 @@ impl BrickTrees {
             volume.link_directory(number, SHARD_DIR, &format!("../../00/00/{root}/{SHARDS}"))?;
         }
         volume.lay_out(SHARDS, volume.shape.rotation)?;
+        volume.begin_directory("")?;
+        volume.begin_directory(SHARDS)?;
         Ok(volume)
     }
 
@@ -126,6 +150,7 @@ impl BrickTrees {
             std::fs::create_dir(self.bricks[number].dir.join(path))?;
             self.set_xattr(number, path, "trusted.gfid", gfid.as_bytes())?;
         }
+        self.begin_directory(path)?;
         self.lay_out(path, 0)
     }
 
@@ -220,7 +245,8 @@ impl BrickTrees {
         if self.shape.replicas == 1 {
             return self.client(number);
         }
-        format!("{}-replicate-{number}", self.shape.name)
+        let kind = if self.is_dispersed() { "disperse" } else { "replicate" };
+        format!("{}-{kind}-{number}", self.shape.name)
     }
 
     /// Gives a directory its layout: the subvolumes get equal parts in order, turned by `rotation`.
