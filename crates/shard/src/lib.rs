@@ -40,4 +40,4 @@ pub use finding::Finding;
 pub use topology::{
     Brick, BrickMap, BrickMapping, BrickName, Doubt, Munging, Origin, Subvolume, SubvolumeKind, Topology,
 };
-pub use volume::{FileRef, OpenOptions, Volume};
+pub use volume::{Entry, EntryKind, FileRef, OpenOptions, Volume, Walk};

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use stillpoint_lab::{Lab, LabConfig, Redundancy, SiteName, VolumeConfig, VolumeLayout};
 use stillpoint_shard::{
-    BrickMap, OpenOptions, ShardError, ShardState, ShardedFile, Standing, Topology, Volume, export,
+    BrickMap, EntryKind, OpenOptions, ShardError, ShardState, ShardedFile, Standing, Topology, Volume, export,
 };
 use stillpoint_storage::{ExtentKind, Storage, extents};
 
@@ -164,6 +164,23 @@ fn all_equal(volume: &Volume, mount: &Path, names: &[String]) {
     }
 }
 
+/// Goes through the volume: it has these files and no others, link files of renames left out, each of its size.
+fn listed(volume: &Volume, mount: &Path, names: &[String]) {
+    let mut found: Vec<(String, u64)> = Vec::new();
+    for entry in volume.walk("/").unwrap() {
+        let entry = entry.unwrap();
+        if let EntryKind::File { size, .. } = entry.kind {
+            assert!(entry.is_sharded());
+            found.push((entry.path.to_str().unwrap().to_owned(), size));
+        }
+    }
+    let mut expected: Vec<_> =
+        names.iter().map(|name| (name.clone(), mount.join(name).metadata().unwrap().len())).collect();
+    expected.sort();
+    found.sort();
+    assert_eq!(found, expected);
+}
+
 /// With these bricks missing, nothing is read wrong and something is refused, naming them.
 fn refused(bench: &Bench, site: SiteName, missing: &[usize], names: &[String]) {
     let volume = bench.volume(site, missing);
@@ -205,6 +222,7 @@ fn what_a_mount_wrote_is_read_from_the_bricks_and_without_some_of_them() {
             "sparse, before it was read through the mount"
         );
         all_equal(&bench.volume(site, &[]), &mount, &names);
+        listed(&bench.volume(site, &[]), &mount, &names);
 
         // The same by the other descriptions.
         let name = bench.lab.config().volume(site).name.clone();
@@ -214,6 +232,7 @@ fn what_a_mount_wrote_is_read_from_the_bricks_and_without_some_of_them() {
         for topology in [by_xml, by_bricks] {
             let volume = Volume::open(topology, &BrickMap::default(), OpenOptions::default()).unwrap();
             all_equal(&volume, &mount, &names);
+            listed(&volume, &mount, &names);
         }
         let target = tempfile::tempdir().unwrap();
         let out = target.path().join("out");

@@ -70,6 +70,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Extract(args) => command::extract::run(&args, &global),
         Command::Snapshots(args) => command::snapshots::run(&args),
         Command::Bitmaps(args) => command::bitmaps::run(&args),
+        Command::Ls(args) => command::ls::run(&args),
         Command::Locate(args) => command::locate::run(&args),
         Command::Export(args) => command::export::run(&args, &global),
         Command::Verify(args) => command::verify::run(&args, &global),

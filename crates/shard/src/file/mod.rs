@@ -21,6 +21,7 @@ use crate::tree::Directory;
 use crate::volume::{FileRef, Inner, Place, Resolved};
 
 use index::ShardIndex;
+pub(crate) use open::Stat;
 use rank::Ranked;
 pub use state::{Located, PresentShard, ShardCopy, ShardState, Standing};
 

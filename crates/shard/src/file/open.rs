@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use uuid::Uuid;
+
 use super::{Choice, ShardIndex, ShardedFile, count};
 use crate::ShardError;
 use crate::finding::{Finding, Findings};
@@ -18,17 +20,31 @@ struct Base {
     sizes: Option<Vec<u64>>,
 }
 
-impl ShardedFile {
-    pub(crate) fn open(inner: Arc<Inner>, name: FileRef, place: Place) -> Result<Self, ShardError> {
-        let what = || name.to_string();
-        let Resolved::File { set: s, copies, findings: found } =
-            inner.look_everywhere(&place, true, &what)?
+/// What is to be known of a file without looking at its shards.
+pub(crate) struct Stat {
+    pub(crate) gfid: Uuid,
+    /// The number of the set that has the base.
+    pub(crate) set: usize,
+    pub(crate) size: u64,
+    pub(crate) shard_size: Option<u64>,
+    /// What is odd about it.
+    findings: Findings,
+}
+
+impl Stat {
+    /// Looks for a file's base; `None` where it is proven not to be there.
+    pub(crate) fn look(
+        inner: &Inner,
+        place: &Place,
+        what: &dyn Fn() -> String,
+    ) -> Result<Option<Self>, ShardError> {
+        let Resolved::File { set: s, copies, findings: found } = inner.look_everywhere(place, true, what)?
         else {
-            return Err(ShardError::NotFound { what: what() });
+            return Ok(None);
         };
         let gfid = copies.gfid;
         let set = inner.sets.get(s).ok_or_else(|| ShardError::NotFound { what: what() })?;
-        let good = set.metadata_sources(&copies, &what)?;
+        let good = set.metadata_sources(&copies, what)?;
         let good: Vec<&Copy> = copies.copies.iter().filter(|copy| good.contains(&copy.member)).collect();
         let bad_xattr = |name: &str, problem: &str| ShardError::BadXattr {
             brick: good.first().map_or_else(|| set.brick(0), |copy| set.brick(copy.member)),
@@ -39,7 +55,7 @@ impl ShardedFile {
         let base = match sharded(&good, &bad_xattr)? {
             Some(base) => base,
             None => {
-                let ranked = inner.rank(s, copies, &what)?;
+                let ranked = inner.rank(s, copies, what)?;
                 Base { size: ranked.len(), shard_size: None, sizes: None }
             }
         };
@@ -48,8 +64,18 @@ impl ShardedFile {
         if let Some(sizes) = base.sizes {
             findings.add(Finding::SizesDiffer { what: what(), sizes });
         }
-        let index = match base.shard_size {
-            Some(span) => ShardIndex::build(&inner.sets, &inner.shard_dirs, gfid, count(base.size, span))?,
+        Ok(Some(Self { gfid, set: s, size: base.size, shard_size: base.shard_size, findings }))
+    }
+}
+
+impl ShardedFile {
+    pub(crate) fn open(inner: Arc<Inner>, name: FileRef, place: Place) -> Result<Self, ShardError> {
+        let what = || name.to_string();
+        let Some(Stat { gfid, size, shard_size, findings, .. }) = Stat::look(&inner, &place, &what)? else {
+            return Err(ShardError::NotFound { what: what() });
+        };
+        let index = match shard_size {
+            Some(span) => ShardIndex::build(&inner.sets, &inner.shard_dirs, gfid, count(size, span))?,
             None => ShardIndex::default(),
         };
         if let Some((shards, last)) = index.past_the_end {
@@ -61,8 +87,8 @@ impl ShardedFile {
             id: inner.next_file.fetch_add(1, Ordering::Relaxed),
             inner,
             gfid,
-            size: base.size,
-            shard_size: base.shard_size,
+            size,
+            shard_size,
             base: place,
             index,
             absence_is_proven,

@@ -69,6 +69,21 @@ pub(crate) struct OpenFile {
     pub(crate) mtime: (i64, i64),
 }
 
+/// What a name is; where bricks differ, the greater one is looked at more closely.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// Nothing, or nothing that can be looked at.
+    Nothing,
+    /// A device, socket or named pipe.
+    Special,
+    /// A symbolic link.
+    Symlink,
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+}
+
 /// What a name leads to.
 #[derive(Debug)]
 pub(crate) enum Found {
@@ -164,6 +179,17 @@ impl BrickTree {
             Err(Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => Ok(FoundDirectory::Other),
             Err(error) => Err(ShardError::io("open", self.local.join(whole), error)),
         }
+    }
+
+    /// What `name`, a single component, is in `dir`.
+    pub(crate) fn kind(&self, dir: &Directory, name: &Path) -> Kind {
+        let stat = rustix::fs::statat(&dir.fd, name, AtFlags::SYMLINK_NOFOLLOW);
+        stat.map_or(Kind::Nothing, |stat| match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Kind::File,
+            FileType::Directory => Kind::Directory,
+            FileType::Symlink => Kind::Symlink,
+            _ => Kind::Special,
+        })
     }
 
     /// Whether `name` in `dir` is a regular file that is not empty.

@@ -5,6 +5,6 @@ mod brick;
 mod names;
 mod xattrs;
 
-pub(crate) use brick::{BrickTree, Directory, Found, FoundDirectory, LINKTO_MODE, OpenFile};
+pub(crate) use brick::{BrickTree, Directory, Found, FoundDirectory, Kind, LINKTO_MODE, OpenFile};
 pub(crate) use names::for_each_name;
 pub(crate) use xattrs::Xattrs;

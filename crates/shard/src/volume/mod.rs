@@ -3,6 +3,7 @@
 mod open;
 mod reference;
 mod resolve;
+mod walk;
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::topology::{BrickMap, BrickName, Munging, Origin, Topology};
 
 pub use reference::FileRef;
 pub(crate) use resolve::{Place, Resolved};
+pub use walk::{Entry, EntryKind, Walk};
 
 /// How a volume is read.
 #[derive(Debug, Clone)]
@@ -94,6 +96,35 @@ impl Volume {
         trees.map(|tree| (tree.name.clone(), tree.local.clone())).collect()
     }
 
+    /// Goes through what is below the directory at `dir` (`/` is the root): every file, directory and other entry,
+    /// each directory before what is in it, the names of a directory in their order.
+    ///
+    /// Costs a look at every brick's copy of each file's base; shards aren't looked at. Memory is in proportion to the
+    /// names of the largest directory. What isn't known is an error among the entries, and the walk goes on after it.
+    ///
+    /// # Errors
+    /// When it is not a path in a volume.
+    pub fn walk(&self, dir: impl AsRef<Path>) -> Result<Walk, ShardError> {
+        Ok(Walk::new(Arc::clone(&self.inner), &names_of(dir.as_ref())?))
+    }
+
+    /// The files below the root that are in shards.
+    pub fn sharded_files(&self) -> impl Iterator<Item = Result<Entry, ShardError>> {
+        let all = Walk::new(Arc::clone(&self.inner), &[]);
+        all.filter(|entry| entry.as_ref().is_ok_and(Entry::is_sharded) || entry.is_err())
+    }
+
+    /// What a path leads to, or the file of a gfid.
+    ///
+    /// # Errors
+    /// When there is nothing, or it can't be told, or it can't be read.
+    pub fn entry(&self, file: &FileRef) -> Result<Entry, ShardError> {
+        match file {
+            FileRef::Path(path) => self.inner.entry_at(path),
+            FileRef::Gfid(gfid) => self.inner.entry_of(*gfid),
+        }
+    }
+
     /// Opens a file for reading, sharded or not.
     ///
     /// Costs a scan of `.shard` on every brick that is here.
@@ -135,26 +166,17 @@ impl Inner {
 
     /// The directory of a path, and the name in it.
     fn place_of_path(&self, path: &Path) -> Result<Place, ShardError> {
-        let bad = |problem| ShardError::BadPath { path: path.display().to_string(), problem };
-        let mut names = Vec::new();
-        for component in path.components() {
-            match component {
-                Component::Normal(name) => names.push(PathBuf::from(name)),
-                Component::RootDir | Component::CurDir => {}
-                Component::ParentDir | Component::Prefix(_) => return Err(bad("it has `..` in it")),
-            }
-        }
-        let name = names.pop().ok_or_else(|| bad("it names the root directory"))?;
-        if names
-            .first()
-            .unwrap_or(&name)
-            .to_str()
-            .is_some_and(|first| matches!(first, ".glusterfs" | ".shard"))
-        {
-            return Err(bad("it is Gluster's own; name the file itself, or give its gfid as gfid:UUID"));
-        }
+        let mut names = names_of(path)?;
+        let name = names.pop().ok_or_else(|| bad_path(path, "it names the root directory"))?;
+        let dirs = self.directory_at(&names)?;
+        let all_sets_known = Self::knows_all_sets(&self.topology, &dirs);
+        Ok(Place { dirs, name, hashed: true, all_sets_known })
+    }
+
+    /// The directory of that path on each set.
+    fn directory_at(&self, names: &[PathBuf]) -> Result<Vec<SetDir>, ShardError> {
         let mut dirs = self.sets.iter().map(Set::root).collect::<Result<Vec<_>, _>>()?;
-        for component in &names {
+        for component in names {
             dirs = self
                 .sets
                 .iter()
@@ -162,8 +184,7 @@ impl Inner {
                 .map(|(set, dir)| set.subdirectory(dir, component))
                 .collect::<Result<_, _>>()?;
         }
-        let all_sets_known = Self::knows_all_sets(&self.topology, &dirs);
-        Ok(Place { dirs, name, hashed: true, all_sets_known })
+        Ok(dirs)
     }
 
     /// The handle of a gfid: `.glusterfs/aa/bb/GFID`, a hard link of the file.
@@ -192,4 +213,31 @@ impl Inner {
         let all_sets_known = self.all_sets_known;
         Ok(Place { dirs, name: PathBuf::from(name), hashed: false, all_sets_known })
     }
+}
+
+fn bad_path(path: &Path, problem: &'static str) -> ShardError {
+    ShardError::BadPath { path: path.display().to_string(), problem }
+}
+
+/// The names that a path is made of; none of them leads up or into what is Gluster's own.
+fn names_of(path: &Path) -> Result<Vec<PathBuf>, ShardError> {
+    let mut names = Vec::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => names.push(PathBuf::from(name)),
+            Component::RootDir | Component::CurDir => {}
+            Component::ParentDir | Component::Prefix(_) => return Err(bad_path(path, "it has `..` in it")),
+        }
+    }
+    if names
+        .first()
+        .and_then(|name| name.to_str())
+        .is_some_and(|first| matches!(first, ".glusterfs" | ".shard"))
+    {
+        return Err(bad_path(
+            path,
+            "it is Gluster's own; name the file itself, or give its gfid as gfid:UUID",
+        ));
+    }
+    Ok(names)
 }

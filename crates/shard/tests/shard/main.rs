@@ -14,3 +14,4 @@ mod topology;
 mod unknown;
 mod vectors;
 mod volfile;
+mod walk;

@@ -9,6 +9,7 @@ mod extract;
 mod image;
 mod inspect;
 mod keys;
+mod ls;
 mod map;
 mod measure;
 mod read;
@@ -27,6 +28,7 @@ pub(crate) use extract::{CompressionType, DiskFormat, ExtractArgs};
 pub(crate) use image::{DiskArgs, TableArgs, TellArgs};
 pub(crate) use inspect::InspectArgs;
 pub(crate) use keys::KeyArgs;
+pub(crate) use ls::LsArgs;
 pub(crate) use map::MapArgs;
 pub(crate) use measure::MeasureArgs;
 pub(crate) use read::{InfoArgs, LocateArgs, VerifyArgs};
@@ -88,6 +90,8 @@ pub(crate) enum Command {
     Snapshots(SnapshotsArgs),
     /// List an image's dirty bitmaps, and what is set in them
     Bitmaps(BitmapsArgs),
+    /// List what is in a volume, straight from its bricks
+    Ls(LsArgs),
     /// Tell where a byte of a file in a volume lies: shard, bricks, offset
     Locate(LocateArgs),
     /// Copy files out of a volume, straight from its bricks

@@ -12,6 +12,7 @@ pub(crate) mod info;
 pub(crate) mod inspect;
 mod keys;
 pub(crate) mod locate;
+pub(crate) mod ls;
 pub(crate) mod map;
 pub(crate) mod measure;
 mod number;

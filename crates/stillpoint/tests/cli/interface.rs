@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use crate::{stderr, stdout, stillpoint};
 
-const VERBS: [&str; 15] = [
+const VERBS: [&str; 16] = [
     "info",
     "inspect",
     "check",
@@ -14,6 +14,7 @@ const VERBS: [&str; 15] = [
     "extract",
     "snapshots",
     "bitmaps",
+    "ls",
     "locate",
     "export",
     "verify",
