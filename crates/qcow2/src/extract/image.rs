@@ -31,6 +31,8 @@ pub(super) struct FreshImage<'a> {
     l2: Option<(usize, Vec<u64>)>,
     /// Bytes that are to be written, and where.
     gathered: (u64, Vec<u8>),
+    /// Bytes that were written.
+    written: u64,
 }
 
 impl<'a> FreshImage<'a> {
@@ -42,7 +44,8 @@ impl<'a> FreshImage<'a> {
         }
         let l1 = vec![0; usize::try_from(tables).unwrap_or(usize::MAX)];
         let counts = vec![1];
-        Ok(Self { part, bits, size, counts, packed_end: 0, l1, l2: None, gathered: (0, Vec::new()) })
+        let gathered = (0, Vec::new());
+        Ok(Self { part, bits, size, counts, packed_end: 0, l1, l2: None, gathered, written: 0 })
     }
 
     pub(super) const fn cluster_size(&self) -> u64 {
@@ -138,15 +141,17 @@ impl<'a> FreshImage<'a> {
         Ok(())
     }
 
+    /// Blocks of zeros stay holes: of a cluster of 64 KiB that a disk has 4 KiB in, so much is stored.
     fn write_gathered(&mut self) -> Result<(), ExtractError> {
         let (start, bytes) = &mut self.gathered;
-        self.part.write_all(*start, bytes)?;
+        self.written += self.part.write_sparse(*start, bytes)?;
         bytes.clear();
         Ok(())
     }
 
-    /// Writes the tables that are left, and the header. Tells the length of the file.
-    pub(super) fn finish(mut self, compression: Compression) -> Result<u64, ExtractError> {
+    /// Writes the tables that are left, and the header. Tells the length of the file, and how many bytes of it were
+    /// written here.
+    pub(super) fn finish(mut self, compression: Compression) -> Result<(u64, u64), ExtractError> {
         self.end_table()?;
         let l1 = bytes_of(&self.l1);
         let l1_offset = self.append((l1.len() as u64).div_ceil(self.cluster_size()), 1);
@@ -172,9 +177,10 @@ impl<'a> FreshImage<'a> {
         self.write_gathered()?;
 
         let refcounts = (table_offset, u32::try_from(table).unwrap_or(u32::MAX));
-        self.part.write_all(0, &self.header(compression, l1_offset, refcounts))?;
+        let header = self.header(compression, l1_offset, refcounts);
+        self.part.write_all(0, &header)?;
         self.part.set_len(self.end())?;
-        Ok(self.end())
+        Ok((self.end(), self.written + header.len() as u64))
     }
 
     /// The header of version 3, with no extension.

@@ -151,7 +151,8 @@ pub struct Extracted {
     pub size: u64,
     /// Bytes of it that the kernel copied or had the files share.
     pub by_kernel: u64,
-    /// Bytes of guest data that were written by this process, compressed or not. The other ones are holes.
+    /// Bytes that were written by this process: guest data, compressed or not, and the tables of a qcow2 image. The other
+    /// ones are holes.
     pub written: u64,
     /// Length of the new file in bytes.
     pub file_size: u64,

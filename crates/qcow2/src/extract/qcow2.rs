@@ -26,7 +26,6 @@ pub(super) fn fill(
         windows: Windows::default(),
         threads: options.threads,
         next: 0,
-        written: 0,
     };
     let total = view.size();
     for extent in view.map().extents() {
@@ -38,8 +37,8 @@ pub(super) fn fill(
     }
     filler.flush(true)?;
     filler.copier.flush()?;
-    let file_size = filler.image.finish(options.compression.unwrap_or(Compression::Zlib))?;
-    let written = filler.written + filler.copier.by_us;
+    let (file_size, written) = filler.image.finish(options.compression.unwrap_or(Compression::Zlib))?;
+    let written = written + filler.copier.by_us;
     Ok(Extracted { size: total, by_kernel: filler.copier.by_kernel(), written, file_size })
 }
 
@@ -61,7 +60,6 @@ struct Filler<'a> {
     threads: usize,
     /// The first of the guest's clusters that nothing was decided about.
     next: u64,
-    written: u64,
 }
 
 impl<'a> Filler<'a> {
@@ -112,14 +110,8 @@ impl<'a> Filler<'a> {
         for (guest, cluster) in done.into_iter().flatten() {
             match cluster {
                 Cluster::Zeros => continue,
-                Cluster::Plain(bytes) => {
-                    self.image.plain(guest, &bytes)?;
-                    self.written += bytes.len() as u64;
-                }
-                Cluster::Compressed(stream) => {
-                    self.image.compressed(guest, &stream)?;
-                    self.written += stream.len() as u64;
-                }
+                Cluster::Plain(bytes) => self.image.plain(guest, &bytes)?,
+                Cluster::Compressed(stream) => self.image.compressed(guest, &stream)?,
             }
         }
         Ok(())

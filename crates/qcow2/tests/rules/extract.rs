@@ -156,3 +156,24 @@ fn a_disk_too_large_for_its_clusters_is_refused() {
     extract(&view(&chain, None, &AnyFile), &target, &options.cluster_bits(10), &mut |_| {})
         .expect("larger ones do");
 }
+
+/// A disk with 4 KiB here and there took sixteen times the room and the time of its data.
+#[test]
+fn what_is_zeros_in_a_larger_cluster_is_not_written() {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let path = directory.path().join("disk");
+    let mut image = stillpoint_testkit::image::ImageBuilder::v3().cluster_bits(12).size(4 << 20);
+    for number in 0..64 {
+        image = image.cluster(number * 16, stillpoint_testkit::image::ClusterSpec::Data(vec![7; 4096]));
+    }
+    std::fs::write(&path, image.build()).expect("it can be written");
+    let source = Source::open(&path).expect("it is there");
+    let chain = Chain::open(source, None, &AnyFile, &ChainOptions::default()).expect("it keeps the rules");
+    let view = view(&chain, None, &AnyFile);
+    let target = directory.path().join("out");
+    let options = ExtractOptions::default().format(Format::Qcow2).verify(true);
+    let done = extract(&view, &target, &options, &mut |_| {}).expect("it can be extracted");
+    // The tables are a few blocks.
+    assert!(done.written + done.by_kernel < 64 * 4096 + 10 * 4096, "{done:?}");
+    assert!(done.file_size >= 64 * 65536, "{done:?}");
+}
