@@ -1,6 +1,7 @@
 //! `check` against qemu-img's: damage on purpose, damage at random, and what only ours tells.
 
 mod beyond;
+mod bits;
 mod compressed;
 mod corruptions;
 mod damage;

@@ -165,6 +165,12 @@ fn tables(cases: &mut Cases) {
         (u32::MAX, Refused("Reference count table too large")),
     ];
     cases.u32s("refcount table clusters", &v3(), offset::REFCOUNT_CLUSTERS, &clusters);
+    // The limit is 8 MiB, whatever the clusters.
+    for (bits, most) in [(9, 16384), (21, 4)] {
+        let image = v3().cluster_bits(bits).size(1 << 20);
+        let clusters = [(most, Opens), (most + 1, Refused("Reference count table too large"))];
+        cases.u32s(&format!("refcount table of 2^{bits}"), &image, offset::REFCOUNT_CLUSTERS, &clusters);
+    }
 }
 
 fn features(cases: &mut Cases) {
@@ -295,6 +301,13 @@ fn snapshots(cases: &mut Cases) {
         &v3().snapshot(names).snapshot(SnapshotSpec::new("2", "")),
         Opens,
     );
+    // QEMU keeps 127 bytes of an id and 255 of a name, and shows no more.
+    for (id, name) in [(127, 255), (128, 256)] {
+        let (id, name) = (vec![b'i'; id], vec![b'n'; name]);
+        let what = format!("an id of {} bytes and a name of {}", id.len(), name.len());
+        let long = SnapshotSpec { id, name, ..SnapshotSpec::new("", "") };
+        cases.add(&what, &v3().snapshot(long), Opens);
+    }
     let odd = SnapshotSpec { id: b"i\0i".to_vec(), ..SnapshotSpec::new("", "") };
     cases.add("an id with a NUL", &v3().snapshot(odd), Opens);
 }
