@@ -208,6 +208,19 @@ fn bricks_alone_tell_who_missed_writes_who_is_an_arbiter_and_what_was_not_given(
         half.doubts().iter().any(|doubt| matches!(doubt, Doubt::NotGiven { bricks: 3, of: 3, .. })),
         "{half}"
     );
+    // And the same of copies without xattrs, beside what getfattr printed of them.
+    let copies = tempfile::tempdir().unwrap();
+    let to = copies.path().display();
+    let copy = format!(
+        "cd {} && for brick in *; do cp -dR --preserve=mode,links,timestamps $brick {to}/
+         getfattr -d -m- -e hex -R $brick >{to}/$brick.getfattr; done",
+        root.display()
+    );
+    site.sh(&copy).unwrap();
+    let copied: Vec<_> = (0..6).map(|n| copies.path().join(n.to_string())).collect();
+    let by_dump = Topology::from_bricks(&copied).unwrap();
+    assert_eq!(by_dump.volume, "vm");
+    assert!(read(by_dump).unwrap() == expected);
     // And with another volume's bricks among them.
     let mixed = [bricks(&[0, 1, 2, 3, 4, 5]), site.brick_dirs()].concat();
     assert!(

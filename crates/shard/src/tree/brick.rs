@@ -272,13 +272,18 @@ fn load_dump(path: &Path) -> Result<HashMap<Vec<u8>, dump::Xattrs>, String> {
         xattrs.get(xattr::GFID).and_then(|value| xattr::uuid(value)) == Some(xattr::ROOT_GFID)
             && xattrs.contains_key(xattr::VOLUME_ID)
     };
-    let mut roots = files.iter().filter(|(_, xattrs)| is_root(xattrs)).map(|(path, _)| path);
-    let (Some(root), None) = (roots.next(), roots.next()) else {
-        return Err(fail(
-            "it does not hold exactly one brick's root (trusted.gfid and volume-id)".to_owned(),
-        ));
+    let mut roots: Vec<&[u8]> =
+        files.iter().filter(|(_, xattrs)| is_root(xattrs)).map(|(path, _)| path.as_slice()).collect();
+    roots.sort_unstable_by_key(|path| path.len());
+    // getfattr tells of the root again where the root's handle leads to it.
+    let handle = format!(".glusterfs/00/00/{}", xattr::ROOT_GFID);
+    let (root, others) = match roots.split_first() {
+        Some((root, others)) => (root.to_vec(), others),
+        None => return Err(fail("it does not hold a brick's root (trusted.gfid and volume-id)".to_owned())),
     };
-    let root = root.clone();
+    if others.iter().any(|other| beneath_root(&root, other).as_deref() != Some(handle.as_bytes())) {
+        return Err(fail("it holds the roots of several bricks (trusted.gfid and volume-id)".to_owned()));
+    }
     Ok(files.into_iter().filter_map(|(path, xattrs)| Some((beneath_root(&root, &path)?, xattrs))).collect())
 }
 

@@ -3,7 +3,7 @@
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use stillpoint_shard::ShardError;
+use stillpoint_shard::{BrickMap, EntryKind, FileRef, OpenOptions, ShardError, Topology, Volume};
 use stillpoint_storage::Storage;
 use stillpoint_testkit::volume::Shape;
 
@@ -147,4 +147,146 @@ fn a_shard_that_shrinks_while_it_is_read_is_an_error_and_not_zeros() {
     std::fs::File::options().write(true).open(built.path(0, &shard)).unwrap().set_len(0).unwrap();
     let error = file.read_exact_at(SHARD as u64, &mut buf).unwrap_err();
     assert!(error.to_string().contains("changed while it was read"), "{error}");
+}
+
+#[test]
+fn a_device_is_never_opened_wherever_it_is() {
+    let (built, shard) = one_brick();
+    let path = built.path(0, &shard);
+    std::fs::remove_file(&path).unwrap();
+    // The console: opening it would do something, and zeros would not come of it.
+    let device = rustix::fs::makedev(5, 1);
+    let made = rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &path,
+        rustix::fs::FileType::CharacterDevice,
+        rustix::fs::Mode::from_raw_mode(0o600),
+        device,
+    );
+    if made.is_err() {
+        println!("skipped: making a device takes root");
+        return;
+    }
+    std::fs::rename(&path, built.path(0, "device")).unwrap();
+    std::fs::hard_link(built.path(0, "device"), &path).unwrap();
+    let volume = built.volume(&[]).unwrap();
+    let file = volume.open_file(&"disk".parse().unwrap()).unwrap();
+    assert!(bytes(&file).unwrap_err().to_string().contains("a device"));
+    assert_eq!(volume.entry(&"device".parse().unwrap()).unwrap().kind, EntryKind::Special);
+    assert!(matches!(volume.open_file(&"device".parse().unwrap()), Err(ShardError::Unknown { .. })));
+}
+
+#[test]
+fn what_leads_out_of_a_brick_is_listed_and_not_followed() {
+    let (built, _) = one_brick();
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::create_dir(outside.path().join("secret")).unwrap();
+    for (name, target) in
+        [("absolute", outside.path()), ("up", Path::new("../../..")), ("self", Path::new("."))]
+    {
+        symlink(target, built.path(0, name)).unwrap();
+    }
+    let volume = built.volume(&[]).unwrap();
+    let found: Vec<_> = volume.walk("/").unwrap().map(|entry| entry.unwrap()).collect();
+    let links = found.iter().filter(|entry| entry.kind == EntryKind::Symlink).count();
+    assert_eq!((found.len(), links), (4, 3), "{found:?}");
+    for below in ["absolute", "absolute/secret", "up", "self/disk"] {
+        assert!(volume.walk(below).unwrap().all(|entry| entry.is_err()), "{below}");
+        assert!(volume.open_file(&below.parse().unwrap()).is_err(), "{below}");
+    }
+}
+
+#[test]
+fn handles_and_notes_that_lead_out_of_a_brick_tell_nothing() {
+    let (built, _) = one_brick();
+    built.trees.save().unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    for name in [".glusterfs/indices", ".glusterfs/6f", ".glusterfs/ff"] {
+        let path = built.path(0, name);
+        if path.exists() {
+            std::fs::rename(&path, outside.path().join("taken")).unwrap();
+        }
+        symlink(outside.path(), path).unwrap();
+    }
+    let topology = Topology::from_bricks(&[built.trees.brick(0)]).unwrap();
+    assert_eq!(topology.volume, built.trees.id().to_string());
+    let volume = Volume::open(topology, &BrickMap::default(), OpenOptions::default()).unwrap();
+    let gfid = volume.entry(&"disk".parse().unwrap()).unwrap().gfid.unwrap();
+    assert!(volume.entry(&FileRef::Gfid(gfid)).is_err());
+}
+
+/// Other files' shards, and names that are nobody's: what is kept is this file's, whatever else there is.
+#[test]
+fn a_crowded_directory_of_shards_costs_a_pass() {
+    let (built, _) = one_brick();
+    let model = pattern(1, 3 * SHARD);
+    let crowd = if std::env::var_os("STILLPOINT_FULL").is_some_and(|value| value == "1") {
+        1_000_000
+    } else {
+        20_000
+    };
+    let dir = built.path(0, ".shard");
+    let mut name = 0_u32;
+    for index in 0..crowd {
+        // A file can have some tens of thousands of names; each is an entry all the same.
+        if index % 30_000 == 0 {
+            name = index;
+            std::fs::write(dir.join(format!("crowd-{name}")), b"").unwrap();
+        }
+        let other = format!("8288bb2d-9cb3-4e0e-ac63-0cd006357ddc.{index}");
+        std::fs::hard_link(dir.join(format!("crowd-{name}")), dir.join(other)).unwrap();
+    }
+    let gfid = built.open("disk", &[]).unwrap().gfid();
+    for stray in
+        ["..x", &format!("{gfid}."), &format!("{gfid}.01"), &format!("{gfid}.-1"), &format!("{gfid}.x")]
+    {
+        std::fs::write(dir.join(stray), b"").unwrap();
+    }
+    let file = built.open("disk", &[]).unwrap();
+    assert_eq!(bytes(&file).unwrap(), model);
+    assert!(file.findings().is_empty(), "{:?}", file.findings());
+    assert_eq!(built.volume(&[]).unwrap().walk("/").unwrap().count(), 1);
+}
+
+#[test]
+fn a_dump_that_is_none_or_lies_is_refused_or_leads_nowhere() {
+    let (built, _) = one_brick();
+    built.trees.save().unwrap();
+    let dump = built.dir.path().join("b0.getfattr");
+    let good = std::fs::read(&dump).unwrap();
+    let open = || {
+        let topology = built_topology(&built);
+        Volume::open(topology, &BrickMap::default(), OpenOptions::default())
+            .and_then(|volume| volume.open_file(&"disk".parse().unwrap()))
+            .map_err(std::io::Error::from)
+            .and_then(|file| bytes(&file))
+    };
+    assert_eq!(open().unwrap(), pattern(1, 3 * SHARD));
+    let root = b"# file: ../../etc\ntrusted.gfid=0x00000000000000000000000000000001\n\
+        trusted.glusterfs.volume-id=0x00571117000000000000000000001234\n";
+    for bad in [
+        b"".to_vec(),
+        good[..good.len() / 2].to_vec(),
+        [&good[..], b"\n# file: x\ntrusted.gfid=0x1\n"].concat(),
+        // Two roots: whose tree it is can't be told.
+        [&good[..], b"\n", root].concat(),
+        root.to_vec(),
+        vec![0xff; 100_000],
+    ] {
+        std::fs::write(&dump, &bad).unwrap();
+        assert!(open().is_err(), "{} bytes", bad.len());
+    }
+    std::fs::remove_file(&dump).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, &dump, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+    assert!(open().is_err());
+    std::fs::remove_file(&dump).unwrap();
+    // What lies outside of the tree, and more about files that aren't there, changes nothing.
+    let more = b"\n# file: /etc/passwd\ntrusted.gfid=0x00\n\n# file: b0/../x\nuser.a=\"b\"\n\n# file: b0/none\nuser.a\n";
+    std::fs::write(&dump, [&good[..], more].concat()).unwrap();
+    assert_eq!(open().unwrap(), pattern(1, 3 * SHARD));
+}
+
+/// As glusterd has it, without writing the dumps anew.
+fn built_topology(built: &Built) -> Topology {
+    Topology::from_volume_info_xml(&built.trees.volume_info_xml(), None).unwrap()
 }

@@ -90,6 +90,11 @@ impl Attributes {
         let mut text = String::new();
         for (path, attributes) in &self.remembered {
             print(&mut text, &Path::new(root).join(path), attributes);
+            if path.as_os_str().is_empty() {
+                // The root's handle is a link to it, and getfattr tells of what it leads to.
+                let handle = format!(".glusterfs/00/00/{}", Uuid::from_u128(1));
+                print(&mut text, &Path::new(root).join(handle), attributes);
+            }
             // A handle is a hard link, so that getfattr meets the file there, too.
             if let Some(handle) = attributes.get("trusted.gfid").and_then(|gfid| Uuid::from_slice(gfid).ok())
                 && self.root.join(path).symlink_metadata().is_ok_and(|meta| meta.is_file())

@@ -71,7 +71,8 @@ pub(super) fn group(found: Vec<Own>) -> Result<Vec<Group>, ShardError> {
     Ok(groups)
 }
 
-/// The hashes that belong to no group: at least one subvolume for each such range is missing.
+/// The hashes that belong to no group: at least one subvolume for each such range is missing. Where no brick has any,
+/// as before the first directory of a volume of one subvolume was made, nothing is proven.
 pub(super) fn gaps(groups: &[Group]) -> Vec<Range> {
     let of = |group: &Group| group.shard;
     let ranges = match sorted(groups, of) {
@@ -80,6 +81,9 @@ pub(super) fn gaps(groups: &[Group]) -> Vec<Range> {
         ranges => ranges,
     };
     let mut gaps = Vec::new();
+    if ranges.is_empty() {
+        return gaps;
+    }
     let mut next = Some(0_u32);
     for ((start, stop), _) in ranges {
         if let Some(next) = next
