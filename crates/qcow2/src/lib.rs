@@ -46,12 +46,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! What the format is, from the first byte of a file to the last bit of a bitmap, the [`manual`] tells.
+//!
 //! # Layers
 //!
 //! * [`raw`]: structures as they are on disk, parsed with nom, no value judged;
 //! * [`tables`]: the same validated: rules, QEMU's limits, offsets as types of their own;
-//! * what is at the root of the crate, the views: [`Image`], [`Chain`], [`Disk`], and [`info`], which tells of an
-//!   image what `qemu-img info` tells.
+//! * what is at the root of the crate, the views: [`Image`], [`Chain`], [`Disk`]; and what is made of them: [`info`],
+//!   [`map`], [`check`], [`compare`] and [`measure`] tell what the verbs of `qemu-img` tell, [`extract`] writes a disk to a
+//!   file of its own, [`inspect`] puts an image in plain words and judges a stranger's.
 //!
 //! # What an image names
 //!
@@ -93,6 +96,7 @@ pub mod info;
 pub mod inspect;
 #[cfg(feature = "luks")]
 pub mod luks;
+pub mod manual;
 pub mod map;
 pub mod measure;
 mod name;
