@@ -95,6 +95,14 @@ pub enum Error {
         /// What stands in the way.
         why: String,
     },
+    /// Commands of an interrupted run are still under way, and what they do can't be told before they end.
+    #[error(
+        "commands that an interrupted run had under way have not ended: {commands}; wait for them, or end them, and recover again"
+    )]
+    Orphans {
+        /// Their processes and command lines.
+        commands: String,
+    },
     /// A disk, or a layer below it, doesn't lie in the volume that is replicated.
     #[error("{what} is {}, which isn't below {}: only what lies on the replicated volume can be proven", path.display(), mount.display())]
     OutsideTheVolume {

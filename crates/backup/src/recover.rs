@@ -1,6 +1,7 @@
 //! Finishing or undoing what runs left that were interrupted.
 
 mod finish;
+mod orphans;
 mod report;
 
 pub use report::{DomainRecovery, Recovered, RunRecovery};

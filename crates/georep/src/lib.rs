@@ -36,7 +36,7 @@ pub use journal::{Journal, JournalError, NoJournal, Step};
 pub use log::{LocalLog, LogMark, LogScan, LogSource};
 pub use name::{NameError, SessionName};
 pub use preflight::{Check, Finding, PreflightOptions, Severity, preflight};
-pub use runner::{Limit, LocalRunner, MAX_OUTPUT, Output, RunError, Runner};
+pub use runner::{Limit, LocalRunner, MAX_OUTPUT, Output, PARENT, RunError, Runner};
 pub use session::{Patience, Session, SessionConfig, Side};
 pub use status::{CheckpointRow, CrawlStatus, Row, SessionStatus, Worker, WorkerStatus};
 pub use sync::{SyncOptions, SyncProgress, sync};

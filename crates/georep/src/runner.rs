@@ -13,6 +13,10 @@ use std::time::{Duration, Instant};
 /// dropped, and the answer is marked as [`truncated`](Output::truncated).
 pub const MAX_OUTPUT: usize = 16 << 20;
 
+/// The variable in a command's environment that tells the process that runs it. A command outlives a process that is
+/// killed: by this it is found.
+pub const PARENT: &str = "STILLPOINT_PARENT";
+
 /// How long a command may take, and what stops it earlier.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit<'a> {
@@ -157,6 +161,7 @@ impl Runner for LocalRunner {
         let mut child = Command::new(program)
             .args(arguments)
             .env("LC_ALL", "C")
+            .env(PARENT, std::process::id().to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

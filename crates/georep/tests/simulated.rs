@@ -359,11 +359,32 @@ fn a_hung_command_ends_the_run_at_its_deadline_and_replication_is_stopped() {
 fn glusterd_that_hangs_while_stopping_is_still_running_within_the_limit() {
     let (s, _dir) = simulated(Behaviour::Healthy);
     let (session, options) = parts(&s);
-    s.fail(" stop", usize::MAX, Fault::Hang);
     let began = s.elapsed();
-    let error = run(&session, &options).0.unwrap_err();
+    let error = sync(
+        &session,
+        &options,
+        &NoJournal,
+        &mut |p| {
+            if matches!(p, SyncProgress::Started) {
+                s.fail(" stop", usize::MAX, Fault::Hang);
+            }
+        },
+        &AtomicBool::new(false),
+    )
+    .unwrap_err();
     assert!(matches!(&error, Error::StillRunning { verdict: Some(_), .. }), "{error}");
     assert!(s.elapsed() - began < Duration::from_secs(120), "{:?}", s.elapsed() - began);
+}
+
+/// As when a process is killed right after it asked for the start, and another is to see to it that nothing runs.
+#[test]
+fn rows_that_lag_behind_a_start_are_not_taken_for_stopped() {
+    let (s, _dir) = simulated(Behaviour::Healthy);
+    let session = s.session();
+    session.start().unwrap();
+    assert!(session.status().unwrap().all_stopped(), "the rows don't lag");
+    assert!(session.ensure_stopped(&NoJournal).unwrap().all_stopped());
+    assert!(!s.is_running());
 }
 
 #[test]

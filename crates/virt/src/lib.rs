@@ -127,4 +127,4 @@ pub use recover::{Action, Problem, RecoverOptions, Recovery, recover};
 pub use tag::{InvalidTag, Tag};
 pub use take::{Consistency, Quiesce, StillDisk, StillPoint, TakeOptions, take};
 pub use undo::{CommitPhase, CommitProgress, DiskUndone, UndoOptions, Undone, undo};
-pub use virsh::Virsh;
+pub use virsh::{PARENT, Virsh};

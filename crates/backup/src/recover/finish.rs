@@ -4,7 +4,7 @@ use serde::Serialize;
 use stillpoint_georep as georep;
 use stillpoint_virt as virt;
 
-use super::{DomainRecovery, RecoverOptions, Recovered, RunRecovery, steps_of_domains};
+use super::{DomainRecovery, RecoverOptions, Recovered, RunRecovery, orphans, steps_of_domains};
 use crate::Outcome;
 use crate::cycle::{Event, Parts};
 use crate::error::{Error, Result};
@@ -23,7 +23,7 @@ pub(super) fn finish(
     let mut recovery = RunRecovery::new(contents, began, Recovered::Finished);
     let result = if options.dry_run {
         recovery.outcome = Recovered::Looked;
-        look(contents, parts, &mut recovery)
+        orphans::wait().and_then(|()| look(contents, parts, &mut recovery))
     } else {
         act(state, contents, began, parts, options, observer, &mut recovery)
     };
@@ -68,6 +68,7 @@ fn act(
     journal.write(&Entry::Run(RunStep::RecoveryBegan { pid: std::process::id() }))?;
     let intents = open_intents(contents);
     thaw_first(parts.hypervisor, &intents);
+    orphans::wait()?;
 
     // A commit rewrites the base: what it writes must not be replicated.
     if !intents.is_empty() || may_be_replicating(contents) {

@@ -184,8 +184,9 @@ impl Session {
         self.calls(None).stop(force)
     }
 
-    /// Stops replication unless it is, and waits until *every* brick's row says `Stopped` (or `Created`). After half
-    /// of [`Patience::stop`], `stop force` is tried.
+    /// Asks for replication to be stopped, whatever the rows say, and waits until *every* brick's row says `Stopped` (or
+    /// `Created`). After half of [`Patience::stop`], `stop force` is tried. Rows that say so are no evidence by
+    /// themselves: they lag behind a start by seconds.
     ///
     /// # Errors
     /// [`Error::NotStopped`] if some row doesn't say so in time, or is missing; others as they come. After any error

@@ -13,6 +13,8 @@ use super::{Hook, answers, log};
 
 /// How long after a start workers become Active and register (11.1, on an idle machine).
 const ACTIVE_AFTER: Duration = Duration::from_secs(4);
+/// How long after a start rows go on saying what they said before: the monitor writes them when it gets to it.
+const ROWS_LAG: Duration = Duration::from_secs(2);
 /// How long after that, or after a changelog is rolled, it has been processed.
 const PROCESSED_AFTER: Duration = Duration::from_secs(2);
 
@@ -240,6 +242,7 @@ impl Model {
         match self.state {
             State::Created => "Created",
             State::Stopped => "Stopped",
+            State::Started(since) if self.now < since + ROWS_LAG => "Stopped",
             State::Started(since) if self.now < since + ACTIVE_AFTER => "Initializing...",
             State::Started(_) => match self.behaviour {
                 // Ten seconds dead, ten seconds trying.

@@ -5,6 +5,8 @@
 
 mod process;
 
+pub use process::PARENT;
+
 use std::fmt;
 use std::time::Duration;
 

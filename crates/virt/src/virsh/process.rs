@@ -11,6 +11,10 @@ const MAX_OUTPUT: u64 = 16 << 20;
 /// How long the output of a process that ended may stay open in a process that it left behind.
 const TO_DRAIN: Duration = Duration::from_secs(2);
 
+/// The variable in a command's environment that tells the process that runs it. A command outlives a process that is
+/// killed, and has its effect all the same: by this it is found.
+pub const PARENT: &str = "STILLPOINT_PARENT";
+
 pub(super) struct Ended {
     pub(super) success: bool,
     pub(super) stdout: String,
@@ -29,6 +33,7 @@ pub(super) fn run(argv: &[String], input: &str, deadline: Duration) -> Result<En
         argv.split_first().ok_or_else(|| Failure::Start(io::ErrorKind::NotFound.into()))?;
     let mut child = Command::new(program)
         .args(arguments)
+        .env(PARENT, std::process::id().to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
