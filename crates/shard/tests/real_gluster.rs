@@ -1,143 +1,21 @@
 //! Files written through mounts of real volumes, read from their bricks.
 #![allow(clippy::unwrap_used, reason = "a test may end by a panic")]
 
+mod mounted;
+
 use std::fs::{self, File, OpenOptions as Open};
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use stillpoint_lab::{Lab, LabConfig, Redundancy, SiteName, VolumeConfig, VolumeLayout};
+use mounted::{Bench, MIB, SHARD, open, pattern, put, read, write_files};
+use stillpoint_lab::{Redundancy, SiteName};
 use stillpoint_shard::{
     BrickMap, EntryKind, OpenOptions, ShardError, ShardState, ShardedFile, Standing, Topology, Volume, export,
 };
 use stillpoint_storage::{ExtentKind, Storage, extents};
-
-const MIB: u64 = 1 << 20;
-const SHARD: u64 = 4 * MIB;
-
-/// A lab without guest and session, taken down at the end of the test.
-struct Bench {
-    lab: Lab,
-}
-
-impl Bench {
-    fn up(
-        instance: &str,
-        primary: (Redundancy, u16),
-        secondary: (Redundancy, u16),
-        options: &[(&str, &str)],
-    ) -> Self {
-        let volume = |name: &str, (redundancy, subvolumes), options: &[(&str, &str)]| VolumeConfig {
-            name: name.to_owned(),
-            layout: VolumeLayout { redundancy, subvolumes },
-            shard_mib: Some(SHARD.div_euclid(MIB) as u32),
-            options: options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-        };
-        let config = LabConfig {
-            guest: None,
-            session: None,
-            primary: volume("gv1", primary, options),
-            secondary: volume("gv2", secondary, &[]),
-            ..LabConfig::named(instance)
-        };
-        // What an earlier test left that was killed.
-        if stillpoint_lab::instances().unwrap().iter().any(|name| name == instance) {
-            Lab::down(instance).unwrap();
-        }
-        Self { lab: Lab::up(&config).unwrap() }
-    }
-
-    fn mount(&self, site: SiteName) -> PathBuf {
-        self.lab.site(site).host_mount()
-    }
-
-    /// The volume of a site, described by glusterd's directory, without some of its bricks.
-    fn volume(&self, site: SiteName, missing: &[usize]) -> Volume {
-        let vols = self.lab.site(site).glusterd_dir();
-        let topology = Topology::load(vols, Some(&self.lab.config().volume(site).name)).unwrap();
-        let names: Vec<_> = topology.bricks().map(|brick| brick.name.clone()).collect();
-        let map = missing.iter().fold(BrickMap::default(), |map, brick| map.without(names[*brick].clone()));
-        Volume::open(topology, &map, OpenOptions::default()).unwrap()
-    }
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.lab.keep_logs(self.lab.instance());
-        }
-        if let Err(error) = Lab::down(self.lab.instance()) {
-            eprintln!("the lab can't be taken down: {error}");
-        }
-    }
-}
-
-fn pattern(seed: u64, len: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let words = (0..len.div_ceil(8)).flat_map(|_| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state ^ state >> 29).to_be_bytes()
-    });
-    let mut bytes: Vec<u8> = words.collect();
-    bytes.truncate(len as usize);
-    bytes
-}
-
-fn put(path: &Path, offset: u64, seed: u64, len: u64) {
-    let file = Open::new().create(true).truncate(false).write(true).open(path).unwrap();
-    file.write_all_at(&pattern(seed, len), offset).unwrap();
-    file.sync_all().unwrap();
-}
-
-/// Writes files of every awkward size and history through a mount; their paths in the volume.
-fn write_files(mount: &Path) -> Vec<String> {
-    let mut names = Vec::new();
-    fs::create_dir_all(mount.join("vms/a b")).unwrap();
-    for (number, size) in [0, 1, SHARD - 1, SHARD, SHARD + 1, 3 * SHARD + 777].into_iter().enumerate() {
-        let name = format!("vms/a b/size-{size}");
-        put(&mount.join(&name), 0, number as u64 + 1, size);
-        names.push(name);
-    }
-    let len = |path: &str, len| Open::new().write(true).open(mount.join(path)).unwrap().set_len(len).unwrap();
-
-    // Sparse in the middle and at the end; shards 1, 4, 5 and 9 to 11 are never written.
-    put(&mount.join("sparse"), 0, 20, MIB);
-    for (index, at) in [(2, 100), (3, 0), (6, SHARD - 50), (7, 5), (8, MIB)] {
-        put(&mount.join("sparse"), index * SHARD + at, 20 + index, 3000);
-    }
-    len("sparse", 12 * SHARD + 5);
-    put(&mount.join("cut"), 0, 40, 6 * SHARD);
-    len("cut", 2 * SHARD + 1000);
-    len("cut", 5 * SHARD);
-    put(&mount.join("punched"), 0, 50, 4 * SHARD);
-    let file = Open::new().write(true).open(mount.join("punched")).unwrap();
-    let flags = rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
-    rustix::fs::fallocate(&file, flags, SHARD + MIB, 2 * SHARD).unwrap();
-    drop(file);
-    // Renames leave the base where it was, with a link file where the new name hashes.
-    for number in 0..8 {
-        let new = format!("renamed-{number}");
-        put(&mount.join("to-rename"), 0, 60 + number, 2 * SHARD + 9);
-        fs::rename(mount.join("to-rename"), mount.join(&new)).unwrap();
-        names.push(new);
-    }
-    put(&mount.join("linked"), 0, 70, SHARD + 5);
-    fs::hard_link(mount.join("linked"), mount.join("vms/other name")).unwrap();
-    names.extend(["sparse", "cut", "punched", "linked", "vms/other name"].map(str::to_owned));
-    names
-}
-
-fn read(file: &ShardedFile) -> std::io::Result<Vec<u8>> {
-    let mut bytes = vec![0xee; file.size() as usize];
-    file.read_exact_at(0, &mut bytes)?;
-    Ok(bytes)
-}
-
-fn open(volume: &Volume, name: &str) -> Result<ShardedFile, ShardError> {
-    volume.open_file(&name.parse().unwrap())
-}
 
 /// Reads every file from the bricks and compares it with the mount's bytes.
 fn all_equal(volume: &Volume, mount: &Path, names: &[String]) {
