@@ -7,9 +7,12 @@ use stillpoint_testkit::image::oracle::QemuImg;
 use stillpoint_testkit::image::{BitmapSpec, ClusterSpec, ImageBuilder, SnapshotSpec};
 
 use crate::oracle::{Answer, ours, theirs};
+use crate::verbs;
 
 /// How many images; each takes a process.
 const IMAGES: usize = 300;
+/// The same where each takes three.
+const VERB_IMAGES: usize = 60;
 
 /// Clusters of data, zeros and compressed data, at most two L2 tables of them.
 fn clusters(bits: u32, extended: bool, seed: u64) -> Vec<(u64, ClusterSpec)> {
@@ -105,15 +108,38 @@ fn sorted(answer: Answer) -> (i32, String, Vec<String>) {
     (answer.code, answer.stdout, lines)
 }
 
+/// A seed and a number of images: from the environment, or the usual ones.
+fn asked(images: usize) -> (u64, usize, TestRunner) {
+    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
+    let seed = number("STILLPOINT_SEED").unwrap_or(1);
+    let count = number("STILLPOINT_IMAGES").map_or(images, |count| usize::try_from(count).unwrap_or(images));
+    (seed, count, TestRunner::new(Config { rng_seed: RngSeed::Fixed(seed), ..Config::default() }))
+}
+
+#[test]
+fn images_damaged_at_random_are_to_every_verb_what_they_are_to_qemu_img() {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let Some(qemu_img) = QemuImg::find(directory.path()) else { return };
+    let (seed, count, mut runner) = asked(VERB_IMAGES);
+    let mut differences = Vec::new();
+    for number in 0..count {
+        let image = image().new_tree(&mut runner).expect("an image can be made").current();
+        std::fs::write(directory.path().join("image"), &image).expect("it can be written");
+        if let Some(difference) = verbs::difference(&qemu_img, "image") {
+            let kept = std::env::temp_dir().join(format!("stillpoint-verbs-{seed}-{number}.qcow2"));
+            std::fs::write(&kept, &image).expect("it can be written");
+            differences.push(format!("{}: {difference}", kept.display()));
+        }
+    }
+    let first: Vec<_> = differences.iter().take(3).cloned().collect();
+    assert!(differences.is_empty(), "{} of {count} of seed {seed}:\n{}", differences.len(), first.join("\n"));
+}
+
 #[test]
 fn images_damaged_at_random_check_as_they_do_with_qemu_img() {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let Some(qemu_img) = QemuImg::find(directory.path()) else { return };
-    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse().ok());
-    let seed = number("STILLPOINT_SEED").unwrap_or(1);
-    let count =
-        number("STILLPOINT_IMAGES").map_or(IMAGES, |count: u64| usize::try_from(count).unwrap_or(IMAGES));
-    let mut runner = TestRunner::new(Config { rng_seed: RngSeed::Fixed(seed), ..Config::default() });
+    let (seed, count, mut runner) = asked(IMAGES);
     let mut differences = Vec::new();
     let mut damaged = 0;
     for number in 0..count {

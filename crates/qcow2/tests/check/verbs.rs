@@ -87,7 +87,10 @@ fn map(qemu_img: &QemuImg, name: &str, path: &Path) -> Option<String> {
                 .then(|| format!("map: something else before {error}"));
         }
     }
-    let same = output.stdout == ours && output.status.success() == error.is_none();
+    // Where the bits of subclusters contradict each other, QEMU gives up what comes right before them, too.
+    let contradiction = matches!(error, Some(Error::Mapping(MappingError::Subclusters { .. })));
+    let same_text = output.stdout == ours || contradiction && ours.starts_with(&output.stdout);
+    let same = same_text && output.status.success() == error.is_none();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (!same).then(|| format!("map: {}{error:?}\nis not\n{}{stderr}", text(&ours), text(&output.stdout)))
 }
