@@ -7,7 +7,9 @@ use anyhow::Result;
 use stillpoint_backup::image::{LocalImages, VolumeImages};
 use stillpoint_qcow2::info::{ImageInfo, InfoOptions, chain_to_json, chain_to_text};
 use stillpoint_qcow2::inspect::Account;
-use stillpoint_qcow2::{AnyFile, Chain, ChainOptions, Error, Format, Image, Resolver, Source, detect};
+use stillpoint_qcow2::{
+    AnyFile, Chain, ChainError, ChainOptions, Error, Format, Image, Resolver, Source, detect,
+};
 
 use crate::cli::InfoArgs;
 use crate::command::inspect;
@@ -65,6 +67,9 @@ fn tell(args: &InfoArgs) -> Result<Result<String, String>> {
         },
     };
     let complain = |error: Error| {
+        if let Error::Chain(ChainError::Loop(again)) = &error {
+            return format!("Backing file '{}' creates an infinite loop.", again.to_text());
+        }
         let why = error.qemu_text().unwrap_or_else(|| with_causes(&error));
         format!("Could not open '{name}': {why}")
     };

@@ -19,12 +19,12 @@ pub(crate) fn run(args: &MapArgs) -> Result<Exit> {
         Ok(asked) => asked,
         Err(complaint) => return Ok(failed(&complaint)),
     };
-    let opened =
-        match opened::open(&args.tables.volume, &args.tables.allow, &args.file, args.tell.format.as_deref())?
-        {
-            Ok(opened) => opened,
-            Err(complaint) => return Ok(failed(&complaint)),
-        };
+    let open_image = if args.one_layer { opened::open_alone } else { opened::open };
+    let format = args.tell.format.as_deref();
+    let opened = match open_image(&args.tables.volume, &args.tables.allow, &args.file, format)? {
+        Ok(opened) => opened,
+        Err(complaint) => return Ok(failed(&complaint)),
+    };
     let map = match open(args, &opened) {
         Ok(map) => map,
         Err(complaint) => return Ok(failed(&complaint)),

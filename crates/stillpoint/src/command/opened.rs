@@ -30,6 +30,20 @@ pub(crate) fn open(
     Ok(open_with(volume, allow, name, format, follow)?.map(|(opened, _)| opened))
 }
 
+/// As [`open`], but for the image alone: nothing that it names is opened.
+pub(crate) fn open_alone(
+    volume: &VolumeArgs,
+    allow: &AllowArgs,
+    name: &str,
+    format: Option<&str>,
+) -> Result<Result<Opened, String>> {
+    let follow = |source, format, resolver: &dyn Resolver, options: &ChainOptions| {
+        let (chain, _) = Chain::open_readable(source, format, resolver, &options.clone().max_depth(1))?;
+        Ok((chain, Vec::new()))
+    };
+    Ok(open_with(volume, allow, name, format, follow)?.map(|(opened, _)| opened))
+}
+
 /// As [`open`], but goes on past damage and missing backing files, and tells of them.
 pub(crate) fn open_lenient(
     volume: &VolumeArgs,

@@ -10,6 +10,7 @@ mod inspect;
 mod interface;
 mod keys;
 mod lenient;
+mod loops;
 mod ls;
 mod map;
 mod measure;
