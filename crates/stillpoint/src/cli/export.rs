@@ -28,6 +28,7 @@ Examples:
   stillpoint export --volume /var/lib/glusterd/vols/gv1 vm1/disk.qcow2 /restore/disk.qcow2
   stillpoint export --brick /bricks/b0 --brick /bricks/b1 gfid:0f2c… /restore/disk.qcow2
   stillpoint export --volume gv1.xml --into /restore --manifest /restore/manifest.json vm1/disk.qcow2 vm2/disk.qcow2
+  stillpoint export --brick /bricks/b0 --brick /bricks/b1 --into /restore --allow-missing /
   stillpoint export --volume gv1.xml --resume --allow-missing vm1/disk.qcow2 /restore/disk.qcow2"
 )]
 pub(crate) struct ExportArgs {
@@ -35,7 +36,8 @@ pub(crate) struct ExportArgs {
     #[arg(long, conflicts_with_all = ["resume", "allow_missing", "mapfile"])]
     pub(crate) force: bool,
 
-    /// Write to this directory, each file under its path in the volume; as many PATHs as are wanted
+    /// Write to this directory, each file under its path in the volume; as many PATHs as are wanted, and of a directory
+    /// all files below it
     #[arg(long, value_name = "DIR")]
     pub(crate) into: Option<PathBuf>,
 
@@ -66,7 +68,8 @@ pub(crate) struct ExportArgs {
     #[command(flatten)]
     pub(crate) volume: VolumeArgs,
 
-    /// The file and where to write it; with --into all files. Each is a path from the volume's root on, or gfid:UUID
+    /// The file and where to write it; with --into all files. Each is a path from the volume's root on, or
+    /// gfid:UUID
     #[arg(value_name = "PATH", required = true)]
     pub(crate) names: Vec<String>,
 }

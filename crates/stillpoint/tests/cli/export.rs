@@ -126,6 +126,30 @@ fn a_mapfile_of_ones_own_stays_and_is_not_taken_for_another_files() {
 }
 
 #[test]
+fn all_files_below_a_directory_are_exported_with_their_paths() {
+    if !is_root() {
+        return;
+    }
+    let mut site = site("gv1", 2, &content());
+    site.trees.create_directory("vm/deep").expect("a directory");
+    site.trees.create_file("vm/deep/small").expect("a file");
+    site.trees.write("vm/deep/small", 0, b"small").expect("written");
+    site.trees.create_file("elsewhere").expect("a file");
+    site.trees.save().expect("saved");
+    let into = site.spec.with_file_name("restore");
+    // What is named twice is copied once.
+    let report = json(&stdout(export(&site).arg("--into").arg(&into).args(["vm", "vm/disk.img"])));
+    assert_eq!(report["files"].as_array().expect("files").len(), 2, "{report:#}");
+    assert!(fs::read(into.join("vm/disk.img")).expect("it is there") == content());
+    assert_eq!(fs::read(into.join("vm/deep/small")).expect("it is there"), b"small");
+    assert!(!into.join("elsewhere").exists());
+    // A directory has no one file to go to.
+    let mut command = export(&site);
+    command.arg("vm").arg(into.join("x")).assert().code(1);
+    assert!(stderr(&mut command).contains("--into"), "{}", stderr(&mut command));
+}
+
+#[test]
 fn many_files_go_into_a_directory_with_a_manifest_and_one_that_fails_keeps_no_other() {
     if !is_root() {
         return;

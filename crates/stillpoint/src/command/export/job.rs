@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use stillpoint_backup::Cancel;
 use stillpoint_backup::manifest::{FileManifest, ManifestOptions, file_manifest};
-use stillpoint_shard::ShardedFile;
 use stillpoint_shard::export::{self, ExportOptions, MissingPart, Progress, RescueOptions};
+use stillpoint_shard::{EntryKind, FileRef, ShardedFile, Volume};
 use stillpoint_storage::FileStorage;
 
 use super::report::Exported;
@@ -17,12 +17,12 @@ use crate::cli::ExportArgs;
 /// What is to be copied where.
 #[derive(Debug)]
 pub(super) struct Job {
-    /// As it was named.
+    /// As it was named, or as it was found.
     pub(super) path: String,
-    pub(super) file: ShardedFile,
-    /// What a mapfile calls it.
-    pub(super) about: String,
+    reference: FileRef,
     pub(super) out: PathBuf,
+    /// Its size in bytes.
+    pub(super) size: u64,
 }
 
 /// What came of it.
@@ -33,13 +33,24 @@ pub(super) struct Made {
 }
 
 impl Job {
+    pub(super) fn new(path: String, reference: FileRef, out: PathBuf, volume: &Volume) -> Result<Self> {
+        let size = match volume.entry(&reference)?.kind {
+            EntryKind::File { size, .. } => size,
+            EntryKind::Directory => bail!("{path} is a directory; --into takes it, with all files below"),
+            _ => bail!("{path} is no regular file"),
+        };
+        Ok(Self { path, reference, out, size })
+    }
+
     /// Copies the file. `tell` is called with how many bytes were done since its last call.
     pub(super) fn run(
         &self,
+        volume: &Volume,
         args: &ExportArgs,
         cancel: &Cancel,
         tell: &(dyn Fn(u64) + Sync),
     ) -> Result<Made> {
+        let file = volume.open_file(&self.reference)?;
         if let (Some(into), Some(parent)) = (&args.into, self.out.parent()) {
             make_directories(into, parent)?;
         }
@@ -50,21 +61,26 @@ impl Job {
             if cancel.is_wanted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let (progress, before, missing) = if args.in_place() {
-            self.rescue(args, &mut watch)?
+            self.rescue(volume, &file, args, &mut watch)?
         } else {
             let options = ExportOptions { overwrite: args.force };
-            (export::copy_file(&self.file, &self.out, &options, &mut watch)?, 0, Vec::new())
+            (export::copy_file(&file, &self.out, &options, &mut watch)?, 0, Vec::new())
         };
         let manifest = match &args.manifest {
             // Of what isn't known there is no digest.
-            Some(_) if progress.missing == 0 => Some(self.compare(cancel, tell)?),
+            Some(_) if progress.missing == 0 => Some(self.compare(&file, cancel, tell)?),
             _ => None,
         };
-        Ok(Made { exported: Exported::new(self, &progress, before, missing, manifest.as_ref()), manifest })
+        Ok(Made {
+            exported: Exported::new(self, &file, &progress, before, missing, manifest.as_ref()),
+            manifest,
+        })
     }
 
     fn rescue(
         &self,
+        volume: &Volume,
+        file: &ShardedFile,
         args: &ExportArgs,
         watch: &mut export::Watch<'_>,
     ) -> Result<(Progress, u64, Vec<MissingPart>)> {
@@ -74,8 +90,8 @@ impl Job {
             self.out.with_file_name(name)
         };
         let mapfile = args.mapfile.clone().unwrap_or_else(beside);
-        let options = RescueOptions { about: self.about.clone(), leave_out: args.allow_missing };
-        let done = export::rescue_file(&self.file, &self.out, &mapfile, &options, watch)?;
+        let options = RescueOptions { about: about(volume, file), leave_out: args.allow_missing };
+        let done = export::rescue_file(file, &self.out, &mapfile, &options, watch)?;
         if args.mapfile.is_none() && done.progress.missing == 0 {
             std::fs::remove_file(&mapfile).with_context(|| format!("can't remove {}", mapfile.display()))?;
         }
@@ -83,14 +99,18 @@ impl Job {
     }
 
     /// Digests the file at the bricks, and compares what was written with that.
-    fn compare(&self, cancel: &Cancel, tell: &(dyn Fn(u64) + Sync)) -> Result<FileManifest> {
+    fn compare(
+        &self,
+        file: &ShardedFile,
+        cancel: &Cancel,
+        tell: &(dyn Fn(u64) + Sync),
+    ) -> Result<FileManifest> {
         let stopped = || io::Error::other("it was cancelled");
         let progress = |bytes| {
             tell(bytes);
             if cancel.is_wanted() { Err(stillpoint_backup::Stopped::Cancelled) } else { Ok(()) }
         };
-        let manifest =
-            file_manifest(&self.file, &self.path, &ManifestOptions::default(), &progress)?.manifest;
+        let manifest = file_manifest(file, &self.path, &ManifestOptions::default(), &progress)?.manifest;
         let written =
             FileStorage::open(&self.out).with_context(|| format!("can't open {}", self.out.display()))?;
         let differing = manifest.differing_shards(&written, &mut |bytes| {
@@ -105,6 +125,13 @@ impl Job {
         }
         Ok(manifest)
     }
+}
+
+/// What a mapfile calls a file.
+fn about(volume: &Volume, file: &ShardedFile) -> String {
+    let topology = volume.topology();
+    let of = topology.id.map_or_else(|| topology.volume.clone(), |id| id.to_string());
+    format!("{} of volume {of}", file.gfid())
 }
 
 /// Makes the directories between `into` and `path`, which is below it.

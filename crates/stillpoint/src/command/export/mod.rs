@@ -3,13 +3,14 @@
 mod job;
 mod report;
 
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
 use stillpoint_backup::manifest::{DiskManifest, Layer, Manifest, SCHEMA_VERSION};
-use stillpoint_shard::FileRef;
+use stillpoint_shard::{Entry, EntryKind, FileRef, Volume};
 
 use crate::cli::{ExportArgs, Global};
 use crate::command::source;
@@ -24,10 +25,15 @@ use report::Exported;
 const JOBS: usize = 4;
 
 pub(crate) fn run(args: &ExportArgs, global: &Global) -> Result<Exit> {
-    let jobs = jobs(args)?;
+    let volume = source::volume(&args.volume)?.context("which volume? Name it with --volume or --brick")?;
+    let Plan { jobs, problems } = plan(args, &volume)?;
+    for problem in &problems {
+        logging::complain(problem);
+    }
     let cancel = signals::cancel_on_signals(signals::READ)?;
     let shown = Shown::new(global, &jobs, args.manifest.is_some());
-    let made = in_parallel(args.jobs, &jobs, |job| job.run(args, &cancel, &|bytes| shown.add(bytes)));
+    let made =
+        in_parallel(args.jobs, &jobs, |job| job.run(&volume, args, &cancel, &|bytes| shown.add(bytes)));
     drop(shown);
     let mut outcomes = Vec::with_capacity(jobs.len());
     let mut manifests = Vec::new();
@@ -53,8 +59,8 @@ pub(crate) fn run(args: &ExportArgs, global: &Global) -> Result<Exit> {
     if let Some(file) = &args.manifest {
         write_manifest(file, manifests)?;
     }
-    tell(args, &outcomes)?;
-    let in_part = outcomes.iter().any(|exported| exported.bytes_missing > 0);
+    tell(args, &outcomes, &problems)?;
+    let in_part = !problems.is_empty() || outcomes.iter().any(|exported| exported.bytes_missing > 0);
     Ok(match failed {
         0 if in_part => Exit::Partial,
         0 => Exit::Done,
@@ -64,30 +70,57 @@ pub(crate) fn run(args: &ExportArgs, global: &Global) -> Result<Exit> {
 }
 
 /// What is to be copied where.
-fn jobs(args: &ExportArgs) -> Result<Vec<Job>> {
-    let volume = source::volume(&args.volume)?.context("which volume? Name it with --volume or --brick")?;
-    let about = volume.topology().id.map_or_else(|| volume.topology().volume.clone(), |id| id.to_string());
-    let open = |path: &String, out: PathBuf| -> Result<Job> {
-        let reference = source::reference(path, args.volume.mounted_at.as_deref())?;
-        let file = volume.open_file(&reference)?;
-        Ok(Job { path: path.clone(), about: format!("{} of volume {about}", file.gfid()), file, out })
-    };
+struct Plan {
+    jobs: Vec<Job>,
+    /// What may hold files, and isn't known.
+    problems: Vec<String>,
+}
+
+fn plan(args: &ExportArgs, volume: &Volume) -> Result<Plan> {
+    let mut plan = Plan { jobs: Vec::new(), problems: Vec::new() };
+    let reference = |path: &str| source::reference(path, args.volume.mounted_at.as_deref());
     let Some(into) = &args.into else {
         let [path, out] = &args.names[..] else {
             bail!("give PATH and OUT, or --into DIR and any number of PATHs");
         };
-        return Ok(vec![open(path, PathBuf::from(out))?]);
+        plan.jobs.push(Job::new(path.clone(), reference(path)?, out.into(), volume)?);
+        return Ok(plan);
     };
-    let mut jobs: Vec<Job> = Vec::new();
+    let mut outs = HashSet::new();
     for path in &args.names {
-        let reference = source::reference(path, args.volume.mounted_at.as_deref())?;
-        let out = into.join(below(&reference));
-        if jobs.iter().any(|job| job.out == out) {
-            bail!("{path} is named twice");
+        for (path, reference) in files(volume, path, reference(path)?, &mut plan.problems)? {
+            let out = into.join(below(&reference));
+            if outs.insert(out.clone()) {
+                plan.jobs.push(Job::new(path, reference, out, volume)?);
+            }
         }
-        jobs.push(open(path, out)?);
     }
-    Ok(jobs)
+    Ok(plan)
+}
+
+/// The file of that name, or all below the directory of that name.
+fn files(
+    volume: &Volume,
+    path: &str,
+    reference: FileRef,
+    problems: &mut Vec<String>,
+) -> Result<Vec<(String, FileRef)>> {
+    let start = volume.entry(&reference)?;
+    if start.kind != EntryKind::Directory {
+        return Ok(vec![(path.to_owned(), reference)]);
+    }
+    let mut files = Vec::new();
+    for entry in volume.walk(&start.path)? {
+        match entry {
+            Ok(Entry { path, kind: EntryKind::File { .. }, .. }) => {
+                files.push((path.display().to_string(), FileRef::Path(path)));
+            }
+            Ok(Entry { kind: EntryKind::Directory, .. }) => {}
+            Ok(other) => tracing::warn!("{} is no regular file, and is left out", other.path.display()),
+            Err(error) => problems.push(error.to_string()),
+        }
+    }
+    Ok(files)
 }
 
 /// Where a file goes below the directory for all: under its path in the volume.
@@ -136,7 +169,7 @@ struct Shown {
 
 impl Shown {
     fn new(global: &Global, jobs: &[Job], digested: bool) -> Self {
-        let sum = jobs.iter().map(|job| job.file.size()).fold(0, u64::saturating_add);
+        let sum = jobs.iter().map(|job| job.size).fold(0, u64::saturating_add);
         // Digested once at the source, and once as it was written.
         let (what, times) = if digested { ("exporting and comparing", 3) } else { ("exporting", 1) };
         Self { state: Mutex::new((Progress::new(global), 0)), what, total: sum.saturating_mul(times) }
@@ -164,11 +197,12 @@ fn write_manifest(file: &Path, files: Vec<stillpoint_backup::manifest::FileManif
     Ok(fresh.finish()?)
 }
 
-fn tell(args: &ExportArgs, outcomes: &[Exported]) -> Result<()> {
+fn tell(args: &ExportArgs, outcomes: &[Exported], problems: &[String]) -> Result<()> {
     match (args.output, args.into.is_some(), outcomes) {
         (Format::Json, false, [only]) => output::print_json(only)?,
         (Format::Json, ..) => {
-            output::print_json(&serde_json::json!({ "schema_version": 1, "files": outcomes }))?
+            let all = serde_json::json!({ "schema_version": 1, "files": outcomes, "problems": problems });
+            output::print_json(&all)?;
         }
         (Format::Human, ..) => {
             let lines: String = outcomes.iter().map(Exported::in_words).collect();

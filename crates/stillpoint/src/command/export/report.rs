@@ -6,6 +6,8 @@ use serde::Serialize;
 use stillpoint_backup::manifest::{Digest, FileManifest};
 use stillpoint_shard::export::{MissingPart, Progress};
 
+use stillpoint_shard::ShardedFile;
+
 use super::job::Job;
 use crate::logging;
 
@@ -15,8 +17,9 @@ pub(super) struct Exported {
     schema_version: u32,
     /// As it was named.
     path: String,
-    /// The file's identity in its volume.
-    gfid: String,
+    /// The file's identity in its volume; absent where it couldn't be opened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gfid: Option<String>,
     /// The file that was written.
     out: String,
     /// Its length in bytes.
@@ -52,6 +55,7 @@ struct Part {
 impl Exported {
     pub(super) fn new(
         job: &Job,
+        file: &ShardedFile,
         progress: &Progress,
         before: u64,
         missing: Vec<MissingPart>,
@@ -68,6 +72,8 @@ impl Exported {
                 .map(|part| Part { offset: part.offset, length: part.len, reason: part.why })
                 .collect(),
             digest: manifest.map(|manifest| manifest.digest),
+            gfid: Some(file.gfid().to_string()),
+            findings: file.findings().iter().map(ToString::to_string).collect(),
             ..Self::of(job)
         }
     }
@@ -80,16 +86,16 @@ impl Exported {
         Self {
             schema_version: 1,
             path: job.path.clone(),
-            gfid: job.file.gfid().to_string(),
+            gfid: None,
             out: job.out.display().to_string(),
-            bytes: job.file.size(),
+            bytes: job.size,
             bytes_copied: 0,
             bytes_by_kernel: 0,
             bytes_before: 0,
             bytes_missing: 0,
             missing: Vec::new(),
             digest: None,
-            findings: job.file.findings().iter().map(ToString::to_string).collect(),
+            findings: Vec::new(),
             error: None,
         }
     }
@@ -113,7 +119,11 @@ impl Exported {
         }
         let mut text = format!(
             "{} (gfid {}): {} bytes, {} of them copied, to {}",
-            self.path, self.gfid, self.bytes, self.bytes_copied, self.out
+            self.path,
+            self.gfid.as_deref().unwrap_or("?"),
+            self.bytes,
+            self.bytes_copied,
+            self.out
         );
         if self.bytes_before > 0 {
             let _ = write!(text, "; {} were done before", self.bytes_before);
