@@ -51,6 +51,14 @@ const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+impl CheckJson {
+    /// What `qemu-img check --output=json` prints, without the last line feed.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        crate::info::print_json(self)
+    }
+}
+
 impl CheckReport {
     /// The report as the structure that is printed as JSON, for an image of this name.
     #[must_use]
@@ -74,7 +82,7 @@ impl CheckReport {
     /// What `qemu-img check --output=json` prints, without the last line feed.
     #[must_use]
     pub fn to_json(&self, filename: &str) -> String {
-        crate::info::print_json(&self.to_model(filename))
+        self.to_model(filename).to_json()
     }
 
     /// What `qemu-img check` prints to stdout.

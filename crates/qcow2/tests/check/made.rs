@@ -3,8 +3,10 @@
 
 use std::process::{Command, Stdio};
 
+use stillpoint_qcow2::check::CheckJson;
 use stillpoint_testkit::image::oracle::{QemuImg, save_vm_state};
 
+use crate::damage::{DATA, make};
 use crate::oracle::{difference, find, qemu_io};
 use crate::verbs;
 
@@ -257,6 +259,23 @@ fn commits_that_failed_halfway() {
         bench.qemu_img.run(["commit", "-q", "--image-opts", &open]);
         bench.compare(event);
     }
+}
+
+/// What was repaired is in the model of the JSON too, though nothing is repaired here.
+#[test]
+fn what_qemu_img_says_of_a_repair_reads_into_the_model() {
+    let Some(bench) = Bench::new() else { return };
+    let mut image = make(&bench.qemu_img, "", DATA);
+    // A leak, and a refcount that is too low.
+    image.put64(image.l2(), 0);
+    image.put16(image.block() + 2 * 6, 0);
+    image.write();
+    let repair = bench.qemu_img.run(["check", "-r", "all", "--output=json", "-f", "qcow2", "image"]);
+    let text = String::from_utf8(repair.stdout).expect("text");
+    let read: CheckJson = serde_json::from_str(&text).expect("their JSON reads into the model");
+    assert_eq!((read.leaks_fixed, read.corruptions_fixed), (1, 1), "{text}");
+    assert_eq!(read.to_json() + "\n", text);
+    assert!(!bench.compare("repaired"));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `check` of every image of the matrix: the same counts, in the same words, as qemu-img's.
 
-use stillpoint_qcow2::check::{CheckOptions, CheckReport, Scope};
+use stillpoint_qcow2::check::{CheckJson, CheckOptions, CheckReport, Scope};
 use stillpoint_storage::FileStorage;
 
 use crate::{matrix, qemu_img};
@@ -13,14 +13,15 @@ fn every_image_of_the_matrix_checks_as_it_does_with_qemu_img() {
         let report = CheckReport::gather(&storage, &CheckOptions::default());
         let report = report.unwrap_or_else(|error| panic!("{error}\n{}", image.script()));
         let json = qemu_img(matrix, &["check", "-U", "--output=json"], image);
-        let theirs: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
+        let theirs: CheckJson =
+            serde_json::from_slice(&json.stdout).expect("their JSON reads into the model");
         // An encrypted image is named to qemu-img by options, and shows under those.
-        let name = theirs["filename"].as_str().expect("a text");
         let text = String::from_utf8(json.stdout).expect("text");
-        assert_eq!(report.to_json(name) + "\n", text, "{}", image.script());
+        assert_eq!(report.to_json(&theirs.filename) + "\n", text, "{}", image.script());
+        assert_eq!(theirs.to_json() + "\n", text, "and comes out again as it was");
         assert_eq!(report.qemu_lines().count(), json.stderr.iter().filter(|&&byte| byte == b'\n').count());
         // The text says the same of the same numbers: a part of the images will do, and none that takes a key.
-        if number % 4 > 0 || !json.status.success() || theirs["filename"].as_str() != Some(&image.name) {
+        if number % 4 > 0 || !json.status.success() || theirs.filename != image.name {
             continue;
         }
         let human = qemu_img(matrix, &["check", "-U"], image);
