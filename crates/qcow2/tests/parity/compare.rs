@@ -58,3 +58,39 @@ fn every_image_compares_as_qemu_img_has_it() {
     println!("identical, sizes, status, content: {compared:?}");
     assert!(compared.iter().all(|&count| count > 5), "too few of a kind: {compared:?}");
 }
+
+/// Encrypted images are named by options to qemu-img, both at once.
+#[cfg(feature = "luks")]
+#[test]
+fn encrypted_images_compare_as_qemu_img_has_it() {
+    use stillpoint_qcow2::luks::{Keyring, Passphrase};
+    use stillpoint_testkit::image::matrix::PASSPHRASE;
+
+    let Some(matrix) = matrix() else { return };
+    let keys = Keyring::new([Passphrase::new(PASSPHRASE)]);
+    let options = DiskOptions::default().keys(&keys);
+    let luks =
+        |image: &&MatrixImage| matches!(image.features.encryption, Encryption::Luks | Encryption::LuksEssiv);
+    let images: Vec<&MatrixImage> = matrix.images().iter().filter(luks).collect();
+    let chains: Vec<Chain> = images.iter().map(|image| chain(matrix, image)).collect();
+    let views: Vec<GuestView> = chains
+        .iter()
+        .map(|chain| GuestView::open(chain, None, &AnyFile, &options).expect("the passphrase fits"))
+        .collect();
+    let named =
+        |image: &MatrixImage| format!("driver=qcow2,file.filename={},encrypt.key-secret=key", image.name);
+    let mut verdicts = std::collections::BTreeSet::new();
+    for (index, (image, first)) in images.iter().zip(&views).enumerate() {
+        for other in [index, (index + 1) % images.len()] {
+            let mut command = Command::new("qemu-img");
+            command.args(["compare", "-U", "--object", &format!("secret,id=key,data={PASSPHRASE}")]);
+            command.args(["--image-opts", &named(image), &named(images[other])]);
+            let output = command.current_dir(matrix.directory()).stdin(Stdio::null()).output();
+            let output = output.expect("it can be run");
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert_eq!(ours(first, &views[other], false), (said, output.status.code()), "{}", image.script());
+            verdicts.insert(output.status.code());
+        }
+    }
+    assert_eq!(verdicts.len(), 2, "some are the same and some are not");
+}
