@@ -69,7 +69,8 @@ fuzz_target!(|input: Input| {
     disk.read_exact_at(0, &mut bytes).expect("it never fails");
     let report = disk.skipped();
     let mut sector = [0; 512];
-    for at in (0..len).step_by(512) {
+    // Not all of them: a large compressed cluster is decoded anew for each.
+    for at in (0..len).step_by(8 * 512) {
         let skipped = report.parts.iter().any(|part| at.wrapping_sub(part.guest.0) < part.len);
         match strict.read_exact_at(at, &mut sector) {
             Ok(()) => assert!(skipped || bytes[at as usize..][..512] == sector),
