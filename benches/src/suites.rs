@@ -3,6 +3,7 @@
 mod check;
 mod compare;
 mod extract;
+mod index;
 mod info;
 mod map;
 mod read;
@@ -79,6 +80,7 @@ pub const ALL: &[(&str, Suite)] = &[
     ("compare", compare::run),
     ("extract", extract::run),
     ("shards", shards::run),
+    ("index", index::run),
 ];
 
 /// A program as the first peer, and other libraries that do the same to the image at `path`.
