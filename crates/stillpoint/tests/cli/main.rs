@@ -3,6 +3,7 @@
 mod bitmaps;
 mod check;
 mod compare;
+mod dispersed;
 mod export;
 mod extract;
 mod info;

@@ -28,14 +28,18 @@ pub(crate) fn is_root() -> bool {
 }
 
 pub(crate) fn site(name: &str, replicas: usize, content: &[u8]) -> Site {
+    site_of(name, Shape { replicas, ..Shape::default() }, content)
+}
+
+/// Two subvolumes of this shape.
+pub(crate) fn site_of(name: &str, shape: Shape, content: &[u8]) -> Site {
     let dir = tempfile::tempdir().expect("a directory");
     let shape = Shape {
         name: name.to_owned(),
         subvolumes: 2,
-        replicas,
         shard_size: SHARD,
         kept_in: KeptIn::FileSystem,
-        ..Shape::default()
+        ..shape
     };
     let mut trees = BrickTrees::create(dir.path(), shape).expect("bricks");
     trees.create_directory("vm").expect("a directory");
