@@ -284,7 +284,7 @@ pub enum ShardError {
 fn asked_text(asked: Option<&str>) -> String {
     match asked {
         Some(name) => format!("no volume {name:?} is described"),
-        None => "several volumes or none are described, and it was not said which is meant".to_owned(),
+        None => "several volumes or none are described; say which is meant, on the command line with --volume-name".to_owned(),
     }
 }
 

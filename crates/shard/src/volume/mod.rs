@@ -102,6 +102,24 @@ impl Volume {
     /// Costs a look at every brick's copy of each file's base; shards aren't looked at. Memory is in proportion to the
     /// names of the largest directory. What isn't known is an error among the entries, and the walk goes on after it.
     ///
+    /// ```
+    /// use stillpoint_shard::{BrickMap, OpenOptions, Topology, Volume};
+    /// use stillpoint_testkit::volume::{BrickTrees, Shape};
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let mut built = BrickTrees::create(dir.path(), Shape { subvolumes: 2, ..Shape::default() })?;
+    /// built.create_directory("vms")?;
+    /// built.create_file("vms/disk")?;
+    /// built.write("vms/disk", 0, &[7; 10_000])?;
+    /// built.save()?;
+    ///
+    /// let topology = Topology::from_bricks(&[built.brick(0), built.brick(1)])?;
+    /// let volume = Volume::open(topology, &BrickMap::default(), OpenOptions::default())?;
+    /// let paths: Vec<_> = volume.walk("/")?.map(|entry| entry.map(|entry| entry.path)).collect::<Result<_, _>>()?;
+    /// assert_eq!(paths, [std::path::Path::new("vms"), std::path::Path::new("vms/disk")]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// When it is not a path in a volume.
     pub fn walk(&self, dir: impl AsRef<Path>) -> Result<Walk, ShardError> {

@@ -206,3 +206,41 @@ fn what_bricks_tell_of_themselves_may_be_nonsense() {
     assert_eq!(found.volume, built.trees.id().to_string());
     assert_eq!(bytes(&open(found).unwrap()).unwrap(), model);
 }
+
+/// Which bricks are a set, of how many, and how many may be lost; their order shows only in what is decoded.
+#[test]
+fn dispersed_sets_are_found_with_places_for_bricks_that_were_not_given() {
+    let (built, _) = written(Shape { redundancy: 1, ..shape(2, 3) });
+    for (bricks, lacking) in
+        [(&[5, 0, 3, 1, 4, 2][..], [0, 0]), (&[4, 0, 3, 1, 5], [0, 1]), (&[3, 2, 0], [1, 2])]
+    {
+        let found = topology(&built, bricks);
+        assert!(
+            found.subvolumes.iter().all(|set| set.kind == SubvolumeKind::Disperse { redundancy: 1 }),
+            "{found}"
+        );
+        assert!(found.subvolumes.iter().all(|set| set.bricks.len() == 3), "{found}");
+        let mut not_given: Vec<usize> = found
+            .subvolumes
+            .iter()
+            .map(|set| set.bricks.iter().filter(|brick| !brick.name.is_given()).count())
+            .collect();
+        not_given.sort_unstable();
+        assert_eq!(not_given, lacking, "{found}");
+        let of_one_set = |set: &stillpoint_shard::Subvolume| {
+            let given = set.bricks.iter().filter(|brick| brick.name.is_given());
+            let halves: Vec<bool> =
+                given.map(|brick| (0..3).any(|n| built.trees.brick(n) == brick.name.path)).collect();
+            halves.windows(2).all(|pair| pair[0] == pair[1])
+        };
+        assert!(found.subvolumes.iter().all(of_one_set), "{found}");
+        let orders = found.doubts().iter().filter(|doubt| matches!(doubt, Doubt::Order { .. })).count();
+        assert_eq!(orders, 2);
+    }
+    // Half of the hashes belong to nobody given.
+    let half = topology(&built, &[0, 1, 2]);
+    assert!(
+        half.doubts().iter().any(|doubt| matches!(doubt, Doubt::NotGiven { bricks: 3, of: 3, .. })),
+        "{half}"
+    );
+}
