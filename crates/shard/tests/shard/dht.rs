@@ -38,6 +38,27 @@ fn a_shard_is_read_from_where_its_link_file_says() {
     }
 }
 
+/// As `performance.parallel-readdir` has it: link files name a readdir-ahead, which stands on the subvolume.
+#[test]
+fn a_link_file_to_a_readdir_ahead_means_the_subvolume_below_it() {
+    let (mut built, model) = written(3, 2, 6);
+    let from = built.trees.shard_subvolume("disk", 2).unwrap();
+    let to = (from + 1) % 3;
+    built.trees.move_shard("disk", 2, to).unwrap();
+    let shard = built.trees.shard_path("disk", 2);
+    let mut findings = |target: String| {
+        for brick in built.trees.members(from) {
+            built.trees.make_linkto(brick, &shard, &target).unwrap();
+        }
+        let file = built.open("disk", &[]).unwrap();
+        assert_eq!(bytes(&file).unwrap(), model);
+        file.findings()
+    };
+    assert_eq!(findings(format!("gv1-readdir-ahead-{to}")), []);
+    let other = findings(format!("gv1-readdir-ahead-{from}"));
+    assert!(matches!(&other[..], [Finding::Misplaced { .. }]), "{other:?}");
+}
+
 #[test]
 fn a_base_is_read_from_where_its_link_file_says() {
     let (mut built, model) = written(2, 1, 3);
