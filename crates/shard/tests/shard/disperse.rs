@@ -179,6 +179,31 @@ fn a_fragment_without_its_xattrs_or_of_another_length_counts_for_nothing() {
 }
 
 #[test]
+fn sizes_versions_and_marks_of_any_value_are_refused_or_cost_nothing() {
+    for value in [0_u64, 1, SHARD as u64 + 1, i64::MAX as u64, i64::MAX as u64 + 1, u64::MAX] {
+        let (mut built, model) = written();
+        let shard = built.trees.shard_path("disk", 1);
+        for brick in 0..6 {
+            built.trees.set_version(brick, &shard, [value; 2]).unwrap();
+            let dirty = [value.to_be_bytes(); 2].concat();
+            built.trees.set_xattr(brick, &shard, "trusted.ec.dirty", &dirty).unwrap();
+        }
+        assert!(bytes(&built.open("disk", &[0, 1]).unwrap()).unwrap() == model, "{value}");
+        for brick in 0..6 {
+            built.trees.set_xattr(brick, &shard, "trusted.ec.size", &value.to_be_bytes()).unwrap();
+        }
+        let file = built.open("disk", &[]).unwrap();
+        let mut first = vec![0; SHARD];
+        file.read_exact_at(0, &mut first).unwrap();
+        assert!(first == model[..SHARD]);
+        // A fragment may be longer than its size makes it while a write is not finished, and never shorter.
+        let read = file.read_exact_at(SHARD as u64, &mut first);
+        assert_eq!(read.is_ok(), value == 1, "{value}");
+        assert_eq!(extents(&file).map(|extent| extent.unwrap().len).sum::<u64>(), model.len() as u64);
+    }
+}
+
+#[test]
 fn a_shard_on_fewer_bricks_than_make_it_is_neither_read_nor_zeros() {
     let (built, model) = written();
     let shard = built.trees.shard_path("disk", 2);
