@@ -245,8 +245,15 @@ impl<'a> Calls<'a> {
         let session = self.session.name.clone();
         let volume = self.volume_info(Side::Primary)?;
         let mut status = self.status_of(&volume)?;
-        // Asked for also where every row says Stopped: after a start they go on saying so for seconds, and a start that
-        // a process asked for before it died may still be under way. A stop waits for its end.
+        if status.all_stopped() {
+            // Asked for all the same: after a start rows go on saying so for seconds, and a start that a process asked
+            // for before it died may still be under way. A stop waits for its end. Where nothing runs it does nothing.
+            let refused = self.stop(false).err();
+            status = self.status_of(&volume)?;
+            if refused.is_none() && status.all_stopped() {
+                return Ok(status);
+            }
+        }
         let (clock, patience) = (self.session.clock(), self.session.patience);
         let began = clock.elapsed();
         journal.record(&Step::StopIntended { session: session.clone(), force: false })?;
