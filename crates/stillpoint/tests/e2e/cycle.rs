@@ -155,9 +155,8 @@ pub(crate) fn write_behind_is_refused(stage: &Stage) -> Result<()> {
     ensure!(begun == ["preflight"], "more was done than looking: {begun:?}");
     stage.ensure_no_overlay()?;
     stage.ensure_guest_writes()?;
-    // As the remedy says: what was being written when the option changed is to be healed, and then all is well.
-    healed(stage, Duration::from_secs(120))?;
-    stage.proven_run().map(|_| ())
+    // As the remedy says: what was being written when the option changed is to be healed. Later tests make runs again.
+    healed(stage, Duration::from_secs(120))
 }
 
 /// Heals the primary, and waits until nothing is listed as to be healed.
