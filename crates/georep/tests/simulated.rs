@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use stillpoint_georep::{
     BrickName, CliErrorKind, Clock, Error, LogFindingKind, NoJournal, Patience, Problem, RunError, Session,
-    Stage, SyncOptions, SyncProgress, sync,
+    Stage, SyncOptions, SyncProgress, Verdict, sync,
 };
 use stillpoint_sim::replication::{Behaviour, Fault, SimulatedSession, Vocabulary};
 use suite::{Remembered, run};
@@ -26,6 +26,22 @@ fn simulated(behaviour: Behaviour) -> (SimulatedSession, tempfile::TempDir) {
 
 fn parts(s: &SimulatedSession) -> (Session, SyncOptions) {
     (s.session(), s.options(TEN_MINUTES))
+}
+
+/// A run in which commands with these words fail once replication is started.
+fn sync_with_fault_once_started(
+    s: &SimulatedSession,
+    options: &SyncOptions,
+    words: &str,
+    times: usize,
+    fault: &Fault,
+) -> Result<Verdict, Error> {
+    let mut fail = |progress| {
+        if matches!(progress, SyncProgress::Started) {
+            s.fail(words, times, fault.clone());
+        }
+    };
+    sync(&s.session(), options, &NoJournal, &mut fail, &AtomicBool::new(false))
 }
 
 #[test]
@@ -304,19 +320,9 @@ fn glusterd_down_is_told_apart() {
 #[test]
 fn glusterd_gone_for_a_moment_while_waiting_does_not_end_the_run() {
     let (s, _dir) = simulated(Behaviour::Healthy);
-    let (session, options) = parts(&s);
+    let (_, options) = parts(&s);
     let down = "Connection failed. Please check if gluster daemon is operational.\n";
-    let verdict = sync(
-        &session,
-        &options,
-        &NoJournal,
-        &mut |p| {
-            if matches!(p, SyncProgress::Started) {
-                s.fail("status detail", 4, Fault::Text(down.into()));
-            }
-        },
-        &AtomicBool::new(false),
-    );
+    let verdict = sync_with_fault_once_started(&s, &options, "status detail", 4, &Fault::Text(down.into()));
     assert!(verdict.unwrap().believable());
 }
 
@@ -335,21 +341,10 @@ fn cut_documents_are_errors_wherever_they_are_cut() {
 #[test]
 fn a_hung_command_ends_the_run_at_its_deadline_and_replication_is_stopped() {
     let (s, _dir) = simulated(Behaviour::ZeroActive);
-    let (session, mut options) = parts(&s);
+    let (_, mut options) = parts(&s);
     options.deadline = Duration::from_secs(100);
     let began = s.elapsed();
-    let error = sync(
-        &session,
-        &options,
-        &NoJournal,
-        &mut |p| {
-            if matches!(p, SyncProgress::Started) {
-                s.fail("status detail", 1, Fault::Hang);
-            }
-        },
-        &AtomicBool::new(false),
-    )
-    .unwrap_err();
+    let error = sync_with_fault_once_started(&s, &options, "status detail", 1, &Fault::Hang).unwrap_err();
     assert!(matches!(error, Error::Deadline { .. }), "{error}");
     assert!(s.elapsed() - began < Duration::from_secs(120), "{:?}", s.elapsed() - began);
     assert!(!s.is_running());
@@ -358,20 +353,9 @@ fn a_hung_command_ends_the_run_at_its_deadline_and_replication_is_stopped() {
 #[test]
 fn glusterd_that_hangs_while_stopping_is_still_running_within_the_limit() {
     let (s, _dir) = simulated(Behaviour::Healthy);
-    let (session, options) = parts(&s);
+    let (_, options) = parts(&s);
     let began = s.elapsed();
-    let error = sync(
-        &session,
-        &options,
-        &NoJournal,
-        &mut |p| {
-            if matches!(p, SyncProgress::Started) {
-                s.fail(" stop", usize::MAX, Fault::Hang);
-            }
-        },
-        &AtomicBool::new(false),
-    )
-    .unwrap_err();
+    let error = sync_with_fault_once_started(&s, &options, " stop", usize::MAX, &Fault::Hang).unwrap_err();
     assert!(matches!(&error, Error::StillRunning { verdict: Some(_), .. }), "{error}");
     assert!(s.elapsed() - began < Duration::from_secs(120), "{:?}", s.elapsed() - began);
 }
