@@ -5,13 +5,14 @@ mod mounted;
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions as Open};
-use std::path::Path;
 use std::time::Duration;
 
-use mounted::{Bench, MIB, SHARD, open, put, read, write_files};
+use mounted::{
+    Bench, MIB, SHARD, equal, equals_the_mounts, full, most, only, open, put, read, some, subsets, whole,
+    write_files,
+};
 use stillpoint_lab::{Redundancy, SiteName};
-use stillpoint_shard::{ShardError, ShardState, Standing, Volume};
-use stillpoint_storage::{ExtentKind, extents};
+use stillpoint_shard::{ShardError, ShardState, Standing};
 
 const FOUR_AND_TWO: Redundancy = Redundancy::Disperse { data: 4, parity: 2 };
 const TWO_AND_ONE: Redundancy = Redundancy::Disperse { data: 2, parity: 1 };
@@ -19,82 +20,6 @@ const TWO_AND_ONE: Redundancy = Redundancy::Disperse { data: 2, parity: 1 };
 /// How long Gluster may take to bring a file's counters to the bricks after the last write, a second, and to notice
 /// that a brick is gone.
 const SETTLE: Duration = Duration::from_secs(2);
-
-fn full() -> bool {
-    std::env::var_os("STILLPOINT_FULL").is_some_and(|value| value == "1")
-}
-
-/// All ways to take `count` of `of` bricks.
-fn subsets(of: usize, count: usize) -> Vec<Vec<usize>> {
-    (0..1_u32 << of)
-        .filter(|set| set.count_ones() as usize == count)
-        .map(|set| (0..of).filter(|brick| set >> brick & 1 == 1).collect())
-        .collect()
-}
-
-/// Files that are read whole: without most of those that were only renamed, but for a full run.
-fn most(names: Vec<String>) -> Vec<String> {
-    let is_like_others = |name: &str| name.strip_prefix("renamed-").is_some_and(|number| number > "1");
-    names.into_iter().filter(|name| full() || !is_like_others(name)).collect()
-}
-
-/// Files that are read again and again; all of them in a full run.
-fn some(names: &[String]) -> Vec<String> {
-    let few = [format!("vms/a b/size-{}", SHARD + 1), "vms/a b/size-1".to_owned(), "sparse".to_owned()];
-    names.iter().filter(|name| full() || few.contains(name)).cloned().collect()
-}
-
-/// What all bricks together give, by name, read by the name and, where it is short, by the gfid; and that nothing but zeros is a hole.
-///
-/// The mount is compared with that last: reading a hole there makes the shards that it misses, and reads at the same
-/// time have been seen to make one twice, with another gfid on one brick than on the others.
-fn whole(volume: &Volume, names: &[String]) -> BTreeMap<String, Vec<u8>> {
-    let one = |name: &String| {
-        let file = open(volume, name).unwrap();
-        let bytes = read(&file).unwrap();
-        if full() || file.shard_count() <= 2 {
-            let by_gfid = open(volume, &format!("gfid:{}", file.gfid())).unwrap();
-            assert!(read(&by_gfid).unwrap() == bytes, "{name} by its gfid");
-        }
-        for extent in extents(&file).map(Result::unwrap).filter(|extent| extent.kind != ExtentKind::Data) {
-            assert_eq!(extent.kind, ExtentKind::Hole, "{name}");
-            let (start, end) = (extent.offset as usize, extent.end() as usize);
-            assert!(bytes[start..end].iter().all(|&byte| byte == 0), "{name} {extent:?}");
-        }
-        assert_eq!(file.findings(), [], "{name}");
-        (name.clone(), bytes)
-    };
-    names.iter().map(one).collect()
-}
-
-/// The same as the mount reads.
-fn equals_the_mounts(mount: &Path, files: &BTreeMap<String, Vec<u8>>) {
-    for (name, bytes) in files {
-        assert!(&fs::read(mount.join(name)).unwrap() == bytes, "{name} differs from what the mount reads");
-    }
-}
-
-/// Some of the files.
-fn only(files: &BTreeMap<String, Vec<u8>>, names: &[String]) -> BTreeMap<String, Vec<u8>> {
-    names.iter().map(|name| (name.clone(), files[name].clone())).collect()
-}
-
-/// How many files of `expected` are read from the volume. None is read as anything else.
-fn equal(volume: &Volume, expected: &BTreeMap<String, Vec<u8>>) -> usize {
-    let right = |(name, expected): (&String, &Vec<u8>)| {
-        let error = match open(volume, name).map(|file| read(&file)) {
-            Ok(Ok(bytes)) => {
-                assert!(&bytes == expected, "{name} differs without {:?}", volume.missing_bricks());
-                return true;
-            }
-            Ok(Err(error)) => error.to_string(),
-            Err(error) => error.to_string(),
-        };
-        println!("{}", error.lines().next().unwrap_or_default());
-        false
-    };
-    expected.iter().filter(|entry| right(*entry)).count()
-}
 
 /// Reads files without each of these sets of bricks.
 fn sweep(

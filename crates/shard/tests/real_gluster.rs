@@ -10,10 +10,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use mounted::{Bench, MIB, SHARD, open, pattern, put, read, write_files};
+use mounted::{Bench, MIB, SHARD, all_zeros, listed, open, pattern, put, read, write_files};
 use stillpoint_lab::{Redundancy, SiteName};
 use stillpoint_shard::{
-    BrickMap, EntryKind, OpenOptions, ShardError, ShardState, ShardedFile, Standing, Topology, Volume, export,
+    BrickMap, OpenOptions, ShardError, ShardState, ShardedFile, Standing, Topology, Volume, export,
 };
 use stillpoint_storage::{ExtentKind, Storage, extents};
 
@@ -31,7 +31,7 @@ fn all_equal(volume: &Volume, mount: &Path, names: &[String]) {
             let (start, end) = (extent.offset as usize, extent.end() as usize);
             match extent.kind {
                 ExtentKind::Hole => {
-                    assert!(expected[start..end].iter().all(|&byte| byte == 0), "{name} {extent:?}")
+                    assert!(all_zeros(&expected[start..end]), "{name} {extent:?}")
                 }
                 ExtentKind::Data => {}
                 ExtentKind::Unknown => panic!("{name} {extent:?}"),
@@ -40,23 +40,6 @@ fn all_equal(volume: &Volume, mount: &Path, names: &[String]) {
         let odd: Vec<_> = file.findings();
         assert!(odd.is_empty(), "{name}: {odd:?}");
     }
-}
-
-/// Goes through the volume: it has these files and no others, link files of renames left out, each of its size.
-fn listed(volume: &Volume, mount: &Path, names: &[String]) {
-    let mut found: Vec<(String, u64)> = Vec::new();
-    for entry in volume.walk("/").unwrap() {
-        let entry = entry.unwrap();
-        if let EntryKind::File { size, .. } = entry.kind {
-            assert!(entry.is_sharded());
-            found.push((entry.path.to_str().unwrap().to_owned(), size));
-        }
-    }
-    let mut expected: Vec<_> =
-        names.iter().map(|name| (name.clone(), mount.join(name).metadata().unwrap().len())).collect();
-    expected.sort();
-    found.sort();
-    assert_eq!(found, expected);
 }
 
 /// With these bricks missing, nothing is read wrong and something is refused, naming them.

@@ -4,6 +4,10 @@
 //! each possible name instead would cost a system call for every shard on every brick, holes included, before
 //! the extents of a sparse file were known; and it would never see the shards past the end. A pass costs some
 //! tenths of a microsecond for each name there, and eight bytes of memory for each shard and brick.
+//!
+//! A shard that a rebalance moves during that pass may be missed on both bricks: on the one before it came there, on the
+//! other after it went. So where a `.shard` changed meanwhile, there is a second pass, and what either saw counts. What
+//! was moved during the first one stands where it is now in the second.
 
 use uuid::Uuid;
 
@@ -25,31 +29,21 @@ pub(super) struct ShardIndex {
 impl ShardIndex {
     /// Gathers the shards of the file `gfid`, of which there are `count` with the base.
     pub(super) fn build(sets: &[Set], dirs: &[SetDir], gfid: Uuid, count: u64) -> Result<Self, ShardError> {
-        let prefix = format!("{gfid}.");
-        let mut index = Self::default();
+        let mut index = Self {
+            bricks: dirs.iter().map(|dir| vec![Vec::new(); dir.members.len()]).collect(),
+            ..Self::default()
+        };
         let mut past: Vec<u64> = Vec::new();
-        for (set, dir) in sets.iter().zip(dirs) {
-            let mut bricks = Vec::with_capacity(dir.members.len());
-            for (i, member) in dir.members.iter().enumerate() {
-                let mut shards = Vec::new();
-                if let (Some(tree), Some(member)) = (set.tree(i), member) {
-                    let fd = tree.reopen(member)?;
-                    // A brick that missed deletions has names that are nothing any more.
-                    let counts = dir.witnesses.is_empty() || dir.witnesses.contains(&i);
-                    let each = |name: &[u8]| match name.strip_prefix(prefix.as_bytes()).and_then(number) {
-                        Some(shard) if shard < count => shards.push(shard),
-                        Some(shard) if counts => past.push(shard),
-                        _ => {}
-                    };
-                    for_each_name(&fd, each)
-                        .map_err(|error| ShardError::io("list", tree.local.join(&member.path), error))?;
-                }
-                shards.sort_unstable();
-                shards.shrink_to_fit();
-                index.present.extend_from_slice(&shards);
-                bricks.push(shards);
-            }
-            index.bricks.push(bricks);
+        let before = stamps(sets, dirs)?;
+        index.gather(sets, dirs, gfid, count, &mut past)?;
+        if stamps(sets, dirs)? != before {
+            index.gather(sets, dirs, gfid, count, &mut past)?;
+        }
+        for shards in index.bricks.iter_mut().flatten() {
+            shards.sort_unstable();
+            shards.dedup();
+            shards.shrink_to_fit();
+            index.present.extend_from_slice(shards);
         }
         index.present.sort_unstable();
         index.present.dedup();
@@ -58,6 +52,34 @@ impl ShardIndex {
         past.dedup();
         index.past_the_end = past.last().map(|&last| (past.len() as u64, last));
         Ok(index)
+    }
+
+    /// Adds the file's shards on each brick, and to `past` those past its end.
+    fn gather(
+        &mut self,
+        sets: &[Set],
+        dirs: &[SetDir],
+        gfid: Uuid,
+        count: u64,
+        past: &mut Vec<u64>,
+    ) -> Result<(), ShardError> {
+        let prefix = format!("{gfid}.");
+        for ((set, dir), bricks) in sets.iter().zip(dirs).zip(&mut self.bricks) {
+            for (i, (member, shards)) in dir.members.iter().zip(bricks).enumerate() {
+                let (Some(tree), Some(member)) = (set.tree(i), member) else { continue };
+                let fd = tree.reopen(member)?;
+                // A brick that missed deletions has names that are nothing any more.
+                let counts = dir.witnesses.is_empty() || dir.witnesses.contains(&i);
+                let each = |name: &[u8]| match name.strip_prefix(prefix.as_bytes()).and_then(number) {
+                    Some(shard) if shard < count => shards.push(shard),
+                    Some(shard) if counts => past.push(shard),
+                    _ => {}
+                };
+                for_each_name(&fd, each)
+                    .map_err(|error| ShardError::io("list", tree.local.join(&member.path), error))?;
+            }
+        }
+        Ok(())
     }
 
     /// The shards that any brick has.
@@ -80,6 +102,14 @@ impl ShardIndex {
     pub(super) fn next(&self, shard: u64) -> Option<u64> {
         self.present.get(self.present.partition_point(|&present| present < shard)).copied()
     }
+}
+
+/// When each brick's directory last had a name added or taken away.
+fn stamps(sets: &[Set], dirs: &[SetDir]) -> Result<Vec<(i64, u64)>, ShardError> {
+    let members = sets.iter().zip(dirs).flat_map(|(set, dir)| {
+        dir.members.iter().enumerate().filter_map(|(i, member)| Some((set.tree(i)?, member.as_ref()?)))
+    });
+    members.map(|(tree, member)| tree.names_changed(member)).collect()
 }
 
 /// The number of a shard as Gluster writes it: decimal, without sign or leading zeros, from 1 on.

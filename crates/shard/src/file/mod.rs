@@ -229,6 +229,20 @@ impl ShardedFile {
     }
 
     fn look_for_shard(&self, index: u64) -> Result<Resolved, ShardError> {
+        match self.look_on_bricks(index, true) {
+            // Moved since the names were gathered: a rebalance is under way.
+            Err(ShardError::Changed { .. } | ShardError::DanglingLinkto { .. }) => {
+                match self.look_on_bricks(index, false)? {
+                    Resolved::Nothing => Err(self.changed(index)),
+                    found => Ok(found),
+                }
+            }
+            looked => looked,
+        }
+    }
+
+    /// Looks for a shard on every brick, or only on those that had it when the names were gathered.
+    fn look_on_bricks(&self, index: u64, only_listed: bool) -> Result<Resolved, ShardError> {
         let what = || self.what(index);
         let name = self.shard_name(index);
         let dirs = &self.inner.shard_dirs;
@@ -238,9 +252,9 @@ impl ShardedFile {
             for (i, member) in dir.members.iter().enumerate() {
                 seen.push(match (set.tree(i), member) {
                     (None, _) => Seen::NotLooked,
-                    (Some(_), Some(member)) if self.index.has(s, i, index) => {
+                    (Some(_), Some(member)) if !only_listed || self.index.has(s, i, index) => {
                         match set.look(i, member, &name, false)? {
-                            Seen::Absent => return Err(self.changed(index)),
+                            Seen::Absent if only_listed => return Err(self.changed(index)),
                             seen => seen,
                         }
                     }

@@ -11,7 +11,7 @@ use super::{Choice, ShardedFile};
 use crate::ShardError;
 use crate::cache::OpenShard;
 use crate::disperse::{Fragment, Fragments};
-use crate::tree::Found;
+use crate::tree::{Found, LINKTO_MODE, OpenFile};
 
 impl ShardedFile {
     /// A shard, opened on the bricks that it is read from; `None` for a hole.
@@ -22,13 +22,14 @@ impl ShardedFile {
         }
         let kept =
             self.choice(index).map_or(Choice::Open, |kept| Choice::unpack(kept.load(Ordering::Relaxed)));
-        let open = match kept {
+        let kept = match kept {
             Choice::Hole => return Ok(None),
-            Choice::Brick(set, member) => {
-                let (set, member) = (usize::from(set), usize::from(member));
-                self.copy(index, set, member, self.reopen(index, set, member)?)?
-            }
-            Choice::Open => {
+            Choice::Brick(set, member) => self.open_copy(index, usize::from(set), usize::from(member))?,
+            Choice::Open => None,
+        };
+        let open = match kept {
+            Some(open) => open,
+            None => {
                 let Some(ranked) = self.ranked(index)? else { return Ok(None) };
                 match ranked.coded {
                     Some(coded) => self.fragments(index, ranked, coded)?,
@@ -38,7 +39,7 @@ impl ShardedFile {
                         let copy = copies
                             .find(|copy| Some(copy.member) == chosen)
                             .ok_or_else(|| self.changed(index))?;
-                        self.copy(index, ranked.set, copy.member, copy.open.file)?
+                        self.copy(index, ranked.set, copy.member, copy.open)?
                     }
                 }
             }
@@ -48,10 +49,15 @@ impl ShardedFile {
         Ok(Some(open))
     }
 
-    fn copy(&self, index: u64, set: usize, member: usize, file: File) -> Result<OpenShard, ShardError> {
+    fn copy(&self, index: u64, set: usize, member: usize, open: OpenFile) -> Result<OpenShard, ShardError> {
         let brick =
             self.inner.sets.get(set).map(|set| set.brick(member)).ok_or_else(|| self.changed(index))?;
-        Ok(OpenShard::Copy { storage: Arc::new(self.storage(index, set, member, file)?), brick })
+        let storage = self.storage(index, set, member, open.file)?;
+        // Cut off since its length was looked at, as the source of a migration is at its end.
+        if storage.len() < open.len {
+            return Err(self.changed(index));
+        }
+        Ok(OpenShard::Copy { storage: Arc::new(storage), brick })
     }
 
     /// The fragments that are read; all good ones where they are to be checked against each other.
@@ -83,14 +89,16 @@ impl ShardedFile {
         FileStorage::from_file(file).map_err(|error| ShardError::io("look at", path, error))
     }
 
-    fn reopen(&self, index: u64, set: usize, member: usize) -> Result<File, ShardError> {
+    /// The copy that was chosen before; `None` where it has moved since: it is gone, or a link file took its place,
+    /// which is empty.
+    fn open_copy(&self, index: u64, set: usize, member: usize) -> Result<Option<OpenShard>, ShardError> {
         let tree = self.inner.sets.get(set).and_then(|set| set.tree(member));
         let (Some(tree), Some(dir)) = (tree, self.directory(index, set, member)) else {
             return Err(self.changed(index));
         };
         match tree.find(dir, &self.shard_name(index))? {
-            Found::File(open) => Ok(open.file),
-            Found::Nothing | Found::Other(_) => Err(self.changed(index)),
+            Found::File(open) if open.mode != LINKTO_MODE => self.copy(index, set, member, open).map(Some),
+            _ => Ok(None),
         }
     }
 }

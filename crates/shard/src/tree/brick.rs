@@ -170,6 +170,14 @@ impl BrickTree {
             .map_err(|error| ShardError::io("open", self.local.join(&dir.path), error))
     }
 
+    /// When a name in `dir` was last added or taken away: seconds and nanoseconds.
+    pub(crate) fn names_changed(&self, dir: &Directory) -> Result<(i64, u64), ShardError> {
+        match rustix::fs::fstat(&dir.fd) {
+            Ok(stat) => Ok((stat.st_mtime, stat.st_mtime_nsec)),
+            Err(error) => Err(ShardError::io("look at", self.local.join(&dir.path), error)),
+        }
+    }
+
     /// The directory at `path` beneath `dir`.
     pub(crate) fn directory(&self, dir: &Directory, path: &Path) -> Result<FoundDirectory, ShardError> {
         let whole = dir.path.join(path);

@@ -31,8 +31,23 @@ pub(crate) enum Resolved {
 }
 
 impl Inner {
-    /// Looks for a name on every brick that is here.
+    /// Looks for a name on every brick that is here; twice where there is nothing. A file that was moved while they were
+    /// looked at may have been on none of them when it was their turn.
     pub(crate) fn look_everywhere(
+        &self,
+        place: &Place,
+        base: bool,
+        what: &dyn Fn() -> String,
+    ) -> Result<Resolved, ShardError> {
+        match self.look_once(place, base, what) {
+            Ok(Resolved::Nothing) | Err(ShardError::DanglingLinkto { .. }) => {
+                self.look_once(place, base, what)
+            }
+            looked => looked,
+        }
+    }
+
+    fn look_once(
         &self,
         place: &Place,
         base: bool,

@@ -1,4 +1,8 @@
 //! A lab's volumes, what is written through their mounts, and reading it from their bricks.
+#![allow(dead_code, unused_imports, reason = "each test program asks for a part of it")]
+
+mod compare;
+mod made;
 
 use std::fs::{self, OpenOptions as Open};
 use std::os::unix::fs::FileExt;
@@ -7,6 +11,9 @@ use std::path::{Path, PathBuf};
 use stillpoint_lab::{Lab, LabConfig, Redundancy, SiteName, VolumeConfig, VolumeLayout};
 use stillpoint_shard::{BrickMap, OpenOptions, ShardError, ShardedFile, Topology, Volume};
 use stillpoint_storage::Storage;
+
+pub(crate) use compare::{all_zeros, equal, equals_the_mounts, listed, most, only, some, subsets, whole};
+pub(crate) use made::{Made, brick_paths, volume_of};
 
 pub(crate) const MIB: u64 = 1 << 20;
 pub(crate) const SHARD: u64 = 4 * MIB;
@@ -49,11 +56,12 @@ impl Bench {
 
     /// The volume of a site, described by glusterd's directory, without some of its bricks.
     pub(crate) fn volume(&self, site: SiteName, missing: &[usize]) -> Volume {
-        let vols = self.lab.site(site).glusterd_dir();
-        let topology = Topology::load(vols, Some(&self.lab.config().volume(site).name)).unwrap();
-        let names: Vec<_> = topology.bricks().map(|brick| brick.name.clone()).collect();
-        let map = missing.iter().fold(BrickMap::default(), |map, brick| map.without(names[*brick].clone()));
-        Volume::open(topology, &map, OpenOptions::default()).unwrap()
+        self.try_volume(site, missing).unwrap()
+    }
+
+    /// The same where it may be that none of its bricks is left.
+    pub(crate) fn try_volume(&self, site: SiteName, missing: &[usize]) -> Result<Volume, ShardError> {
+        volume_of(self.lab.site(site), &self.lab.config().volume(site).name, missing)
     }
 }
 
@@ -68,13 +76,19 @@ impl Drop for Bench {
     }
 }
 
+/// Whether all is asked for, however long it takes.
+pub(crate) fn full() -> bool {
+    std::env::var_os("STILLPOINT_FULL").is_some_and(|value| value == "1")
+}
+
 pub(crate) fn pattern(seed: u64, len: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let words = (0..len.div_ceil(8)).flat_map(|_| {
+    // By words: more than a gigabyte is made, without optimisation.
+    let mut bytes = vec![0; len.next_multiple_of(8) as usize];
+    for word in bytes.chunks_exact_mut(8) {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state ^ state >> 29).to_be_bytes()
-    });
-    let mut bytes: Vec<u8> = words.collect();
+        word.copy_from_slice(&(state ^ state >> 29).to_be_bytes());
+    }
     bytes.truncate(len as usize);
     bytes
 }

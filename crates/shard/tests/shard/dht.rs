@@ -2,7 +2,7 @@
 
 use stillpoint_shard::{Finding, ShardError, ShardState};
 use stillpoint_storage::Storage;
-use stillpoint_testkit::volume::Shape;
+use stillpoint_testkit::volume::{KeptIn, Shape};
 
 use super::support::{Built, build, bytes, pattern};
 
@@ -200,4 +200,37 @@ fn an_empty_file_has_no_shards_and_no_extents() {
     assert_eq!(file.read_at(0, &mut [0; 4]).unwrap(), 0);
     assert!(file.next_extent(0).is_err() && file.shard(0).is_err());
     assert_eq!(file.read_at(u64::MAX, &mut [0; 4]).unwrap(), 0);
+}
+
+/// Where each shard is was seen when the file was opened; since then a rebalance has moved some.
+#[test]
+fn a_shard_that_went_elsewhere_since_is_read_there_and_not_as_the_link_file_that_it_left() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: xattrs of Gluster's on the file system take root");
+        return;
+    }
+    let shape =
+        Shape { subvolumes: 2, shard_size: SHARD as u64, kept_in: KeptIn::FileSystem, ..Shape::default() };
+    let mut built = build(shape);
+    let model = pattern(1, 8 * SHARD);
+    built.trees.create_file("disk").unwrap();
+    built.trees.write("disk", 0, &model).unwrap();
+    let file = built.open("disk", &[]).unwrap();
+    // One was chosen already, the other not; of each, one leaves a link file and one doesn't.
+    for index in [2, 3] {
+        assert!(matches!(file.shard(index).unwrap(), ShardState::Present(_)));
+    }
+    for index in [2, 3, 4, 5] {
+        let from = built.trees.shard_subvolume("disk", index).unwrap();
+        built.trees.move_shard("disk", index, 1 - from).unwrap();
+        if index % 2 == 0 {
+            std::fs::remove_file(built.path(from, &built.trees.shard_path("disk", index))).unwrap();
+        }
+    }
+    assert_eq!(bytes(&file).unwrap(), model);
+    // Gone from everywhere is changed, and no hole.
+    let from = built.trees.shard_subvolume("disk", 6).unwrap();
+    std::fs::remove_file(built.path(from, &built.trees.shard_path("disk", 6))).unwrap();
+    let error = file.shard(6).unwrap_err();
+    assert!(error.is_retryable() && matches!(error, ShardError::Changed { .. }), "{error}");
 }
