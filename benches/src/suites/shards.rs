@@ -49,12 +49,16 @@ pub(super) fn run(setting: &Setting) -> Result<Outcome> {
         vec![Way::new("a plain loop: read each shard, update one hasher", || plain_digest(shards))],
     )?;
     let (ours, theirs) = (setting.dir.path().join("export.ours"), setting.dir.path().join("export.theirs"));
-    let options = ExportOptions { overwrite: true };
+    let options = ExportOptions::default();
     let export = Comparison::run(
         format!("exporting that file, {mib} MiB, on the bricks' own file system, to disk"),
         Some(*bytes),
         setting.rounds.min(3),
         Way::new("stillpoint-shard: export::copy_file", || {
+            // As the shell does with its own: the room of the last round's file is there to be used again.
+            if ours.exists() {
+                std::fs::remove_file(&ours)?;
+            }
             cost::of_work(|| {
                 let done = copy_file(file, &ours, &options, &mut |_| ControlFlow::Continue(()))?;
                 ensure!(done.copied == *bytes, "not all was copied");
