@@ -8,8 +8,18 @@ use crate::shell::Tee;
 
 /// Whether this is Debian, and 12 or later.
 pub(crate) fn is_debian() -> bool {
-    let text = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
-    text.lines().any(|line| line == "ID=debian")
+    is_debian_12_or_later(&std::fs::read_to_string("/etc/os-release").unwrap_or_default())
+}
+
+/// The same by what `os-release(5)` says. Testing and unstable have no number yet.
+fn is_debian_12_or_later(text: &str) -> bool {
+    let value = |key: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        line.map(|value| value.trim_matches('"'))
+    };
+    let old =
+        value("VERSION_ID").and_then(|version| version.parse().ok()).is_some_and(|number: u32| number < 12);
+    value("ID") == Some("debian") && !old
 }
 
 /// Whether we may change the machine.
@@ -61,4 +71,25 @@ pub(crate) fn ensure(tee: &mut Tee, packages: &[&str]) -> Result<()> {
         tee.run(&mut apt(&install)).with_context(|| format!("{list} can't be installed"))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debian_is_told_by_its_name_and_number() {
+        let release =
+            |id: &str, version: &str| format!("PRETTY_NAME=\"x\"\nID={id}\n{version}\nID_LIKE=debian\n");
+        for (id, version, wanted) in [
+            ("debian", "VERSION_ID=\"12\"", true),
+            ("debian", "VERSION_ID=13", true),
+            ("debian", "", true),
+            ("debian", "VERSION_ID=\"11\"", false),
+            ("ubuntu", "VERSION_ID=\"24.04\"", false),
+        ] {
+            assert_eq!(is_debian_12_or_later(&release(id, version)), wanted, "{id} {version}");
+        }
+        assert!(!is_debian_12_or_later(""));
+    }
 }

@@ -56,6 +56,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 /// Where a run by itself writes what was said.
 const LOG: &str = "xtask/logs/fuzz-only.log";
 
+/// The table of how long each target has run in all, in the repository.
+pub(crate) const TOTALS: &str = "docs/fuzzing.md";
+/// What runs have kept, in the repository.
+pub(crate) const CORPORA: &str = "fuzz/corpora";
+
 /// A run that is meant to find something.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Long {

@@ -5,7 +5,6 @@ mod lab;
 mod package;
 mod steps;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
@@ -101,7 +100,6 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let began = Instant::now();
     let mut rows: Vec<Row> = Vec::new();
     let mut passed_before = if args.full { full::Passed::load(&workspace)? } else { None };
-    let mut totals = BTreeMap::new();
     let chosen = |step: &&Step| args.only.is_empty() || args.only.iter().any(|name| name == step.name);
     for step in steps::ALL.iter().filter(chosen) {
         if passed_before.as_ref().is_some_and(|before| before.contains(step.name)) {
@@ -115,7 +113,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
                 .iter()
                 .map(|(name, sum)| format!("matrix {name}: tried {}, passed {}", sum.tried, sum.passed)),
         );
-        totals.extend(matrices);
+        if args.full && !matrices.is_empty() {
+            // At once: a run that is interrupted and gone on with has not lost them.
+            full::keep(&workspace, &matrices)?;
+        }
         if let (Outcome::Passed, Some(before)) = (&row.outcome, &mut passed_before) {
             before.add(step.name)?;
         }
@@ -126,9 +127,6 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         }
     }
     report::print(&rows, began.elapsed());
-    if args.full && !totals.is_empty() {
-        full::keep(&workspace, &totals)?;
-    }
     let failed = rows.iter().any(|row| matches!(row.outcome, Outcome::Failed(_)));
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

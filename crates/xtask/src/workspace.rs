@@ -70,7 +70,14 @@ impl Workspace {
 
     /// Whether all that is here is committed.
     pub(crate) fn is_clean(&self) -> Result<bool> {
-        Ok(self.git(&["status", "--porcelain"])?.is_empty())
+        self.is_clean_but(&[])
+    }
+
+    /// The same, whatever is at `paths` (files, and directories with all below them).
+    pub(crate) fn is_clean_but(&self, paths: &[&str]) -> Result<bool> {
+        let but: Vec<String> = paths.iter().map(|path| format!(":(exclude,top){path}")).collect();
+        let args = ["status", "--porcelain", "--", "."].into_iter().chain(but.iter().map(String::as_str));
+        Ok(self.git(&args.collect::<Vec<_>>())?.is_empty())
     }
 
     fn git(&self, args: &[&str]) -> Result<String> {
@@ -128,4 +135,46 @@ pub(crate) fn cargo() -> Command {
         }
     }
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn git(root: &Path, args: &[&str]) -> bool {
+        let mut command = Command::new("git");
+        command.args(["-c", "user.name=test", "-c", "user.email=test@example.org"]).args(args);
+        command.current_dir(root).stdin(Stdio::null()).stdout(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    }
+
+    #[test]
+    fn what_a_full_run_writes_itself_is_no_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        if !git(root, &["init", "-q"]) {
+            eprintln!("skipped: no git");
+            return;
+        }
+        let write = |name: &str, text: &str| std::fs::write(root.join(name), text).unwrap();
+        std::fs::create_dir_all(root.join("fuzz/corpora")).unwrap();
+        write("code", "1");
+        write("totals", "1");
+        assert!(git(root, &["add", "."]) && git(root, &["commit", "-q", "-m", "first"]));
+        let workspace = Workspace {
+            workspace_root: root.to_owned(),
+            target_directory: root.join("target"),
+            packages: Vec::new(),
+        };
+        let kept = ["totals", "fuzz/corpora"];
+        assert!(workspace.is_clean().unwrap());
+        write("totals", "2");
+        write("fuzz/corpora/new.tar.gz", "1");
+        assert!(!workspace.is_clean().unwrap() && workspace.is_clean_but(&kept).unwrap());
+        write("fuzz/new", "1");
+        assert!(!workspace.is_clean_but(&kept).unwrap());
+        std::fs::remove_file(root.join("fuzz/new")).unwrap();
+        write("code", "2");
+        assert!(!workspace.is_clean_but(&kept).unwrap());
+    }
 }

@@ -15,7 +15,7 @@ pub(super) fn dir(workspace: &Workspace, target: &str) -> PathBuf {
 }
 
 fn packed(workspace: &Workspace, target: &str) -> PathBuf {
-    workspace.root().join("fuzz/corpora").join(target).with_extension("tar.gz")
+    workspace.root().join(super::CORPORA).join(target).with_extension("tar.gz")
 }
 
 /// Puts the kept inputs beside those that runs here have found.

@@ -56,7 +56,7 @@ static PAGE: Mutex<()> = Mutex::new(());
 /// Adds `done` to the row of `target`.
 pub(super) fn add(workspace: &Workspace, target: &str, done: Done) -> Result<()> {
     let _one_at_a_time = PAGE.lock().unwrap_or_else(PoisonError::into_inner);
-    let file = workspace.root().join("docs/fuzzing.md");
+    let file = workspace.root().join(super::TOTALS);
     let before = std::fs::read_to_string(&file).unwrap_or_default();
     let dir = corpus::dir(workspace, target);
     let kept = std::fs::read_dir(&dir).with_context(|| format!("can't list {}", dir.display()))?.count();

@@ -6,7 +6,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
+use crate::fuzz;
 use crate::workspace::Workspace;
+
+/// Where the totals are kept.
+const TOTALS: &str = "docs/totals.md";
 
 /// Which steps passed on the commit that is checked out.
 #[derive(Debug)]
@@ -16,9 +20,10 @@ pub(super) struct Passed {
 }
 
 impl Passed {
-    /// `None` where the work tree has changes: then no commit stands for what is run.
+    /// `None` where the work tree has changes: then no commit stands for what is run. What a full run itself writes is
+    /// none, or it could not be gone on with.
     pub(super) fn load(workspace: &Workspace) -> Result<Option<Self>> {
-        if !workspace.is_clean()? {
+        if !workspace.is_clean_but(&[TOTALS, fuzz::TOTALS, fuzz::CORPORA])? {
             return Ok(None);
         }
         let dir = workspace.target().join("xtask/full");
@@ -73,7 +78,7 @@ pub(super) fn keep(workspace: &Workspace, totals: &BTreeMap<String, Totals>) -> 
         "# Totals of the long runs\n\nWritten by `cargo xtask test --full`; each row is the latest run of that matrix.\n\n\
          | matrix | cases tried | cases passed | commit |\n| --- | --- | --- | --- |\n",
     );
-    let file = workspace.root().join("docs/totals.md");
+    let file = workspace.root().join(TOTALS);
     let commit = workspace.commit()?;
     let commit = commit.get(..12).unwrap_or(&commit);
     let mut rows: BTreeMap<String, String> = BTreeMap::new();
