@@ -11,7 +11,7 @@ use std::path::Path;
 use stillpoint_qcow2::info::{ImageInfo, InfoOptions, chain_to_json, chain_to_text};
 use stillpoint_qcow2::{AnyFile, Chain, ChainOptions, Format, Image, Name, Source};
 use stillpoint_storage::FileStorage;
-use stillpoint_testkit::image::oracle::{QemuImg, available, save_vm_state};
+use stillpoint_testkit::image::oracle::{QemuImg, Writer, available, save_vm_state};
 
 /// A directory with qemu-img in it, or nothing where there is no qemu-img.
 struct Bench {
@@ -443,33 +443,15 @@ fn disks_of_sizes_that_round_in_every_unit() {
 
 #[test]
 fn an_image_while_a_qemu_has_it_open_for_writing() {
-    use std::io::Write;
-    use std::process::{Command, Stdio};
-
     let Some(mut bench) = Bench::new() else { return };
     if !available("qemu-io") {
         return;
     }
     bench.create("open.qcow2", "lazy_refcounts=on");
-    let spawned = Command::new("qemu-io")
-        .args(["-f", "qcow2", "open.qcow2"])
-        .current_dir(bench.qemu_img.directory())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn();
-    let mut child = spawned.expect("it was found and can be run");
-    let mut input = child.stdin.take().expect("it was asked for");
-    writeln!(input, "write 0 64k\nflush").expect("it reads");
-    let mut output = std::io::BufReader::new(child.stdout.take().expect("it was asked for"));
-    let mut line = String::new();
-    while !line.contains("wrote") {
-        line.clear();
-        let read = std::io::BufRead::read_line(&mut output, &mut line).expect("it writes");
-        assert!(read > 0, "qemu-io ended before it wrote");
-    }
+    let mut writer = Writer::open(&bench.qemu_img.directory().join("open.qcow2"));
+    writer.write("write 0 64k");
     let info = bench.compare("open.qcow2");
     assert!(info.dirty_flag, "lazy refcounts make it dirty while it is open");
-    drop(input);
-    assert!(child.wait().expect("it ends").success());
+    writer.close();
     assert!(!bench.compare("open.qcow2").dirty_flag);
 }

@@ -6,7 +6,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use stillpoint_qcow2::luks::{KeyError, Keyring, Passphrase};
 use stillpoint_qcow2::{AnyFile, Chain, ChainOptions, Disk, DiskOptions, Error, Source};
@@ -38,19 +37,8 @@ impl Bench {
 
     /// Has qemu-io run commands on an encrypted image.
     fn io(&self, name: &str, commands: &[&str]) {
-        let mut qemu_io = Command::new("qemu-io");
-        qemu_io.args(["--object", SECRET]).current_dir(self.qemu_img.directory());
-        for command in commands {
-            qemu_io.args(["-c", command]);
-        }
-        let output = qemu_io
-            .args(["--image-opts", &opts(name)])
-            .stdin(Stdio::null())
-            .output()
-            .expect("it was found and can be run");
-        let said = String::from_utf8_lossy(&output.stdout);
-        let failed = !output.status.success() || !output.stderr.is_empty() || said.contains("failed");
-        assert!(!failed, "{said}{}", String::from_utf8_lossy(&output.stderr));
+        let opts = opts(name);
+        self.qemu_img.io(&["--object", SECRET, "--image-opts", &opts], commands);
     }
 
     /// Writes here and there, and compares with what qemu-img reads.

@@ -1,10 +1,9 @@
 //! `compare` of every image with itself, with a raw copy, and with others: the same words and the same exit code.
 
-use std::process::{Command, Stdio};
-
 use stillpoint_qcow2::compare::{CompareOptions, Event, verdict};
 use stillpoint_qcow2::{AnyFile, Chain, DiskOptions, GuestView};
 use stillpoint_testkit::image::matrix::{Encryption, Matrix, MatrixImage};
+use stillpoint_testkit::image::oracle::QemuImg;
 
 use super::{chain, matrix};
 
@@ -25,10 +24,8 @@ fn ours(first: &GuestView, second: &GuestView, strict: bool) -> (String, Option<
 }
 
 fn theirs(matrix: &Matrix, first: &str, second: &str, strict: bool) -> (String, Option<i32>) {
-    let mut command = Command::new("qemu-img");
-    command.args(["compare", "-U"]).args(strict.then_some("-s")).args([first, second]);
-    let output =
-        command.current_dir(matrix.directory()).stdin(Stdio::null()).output().expect("it can be run");
+    let arguments = ["compare", "-U"].into_iter().chain(strict.then_some("-s")).chain([first, second]);
+    let output = QemuImg::at(matrix.directory()).run(arguments);
     (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.code())
 }
 
@@ -82,11 +79,10 @@ fn encrypted_images_compare_as_qemu_img_has_it() {
     let mut verdicts = std::collections::BTreeSet::new();
     for (index, (image, first)) in images.iter().zip(&views).enumerate() {
         for other in [index, (index + 1) % images.len()] {
-            let mut command = Command::new("qemu-img");
-            command.args(["compare", "-U", "--object", &format!("secret,id=key,data={PASSPHRASE}")]);
-            command.args(["--image-opts", &named(image), &named(images[other])]);
-            let output = command.current_dir(matrix.directory()).stdin(Stdio::null()).output();
-            let output = output.expect("it can be run");
+            let secret = format!("secret,id=key,data={PASSPHRASE}");
+            let (one, two) = (named(image), named(images[other]));
+            let arguments = ["compare", "-U", "--object", &secret, "--image-opts", &one, &two];
+            let output = QemuImg::at(matrix.directory()).run(arguments);
             let said = String::from_utf8_lossy(&output.stdout).into_owned();
             assert_eq!(ours(first, &views[other], false), (said, output.status.code()), "{}", image.script());
             verdicts.insert(output.status.code());

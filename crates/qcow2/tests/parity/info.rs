@@ -1,19 +1,20 @@
 //! `info` of every image: the same JSON and the same text, of the image alone and of its chain.
 
+use std::ffi::OsStr;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use stillpoint_qcow2::info::{ImageInfo, chain_to_json, chain_to_text};
 use stillpoint_qcow2::{Chain, Name};
 use stillpoint_testkit::image::matrix::{Matrix, MatrixImage};
+use stillpoint_testkit::image::oracle::QemuImg;
 
 use super::{chain, matrix};
 
 /// What qemu-img says of the image by its name: no key is needed for that.
 fn theirs(matrix: &Matrix, image: &MatrixImage, arguments: &[&str]) -> String {
-    let mut command = Command::new("qemu-img");
-    command.args(["info", "-U"]).args(arguments).arg(matrix.path(image)).current_dir(matrix.directory());
-    let output = command.stdin(Stdio::null()).output().expect("it was found and can be run");
+    let path = matrix.path(image);
+    let arguments = ["info", "-U"].iter().chain(arguments).map(OsStr::new).chain([path.as_os_str()]);
+    let output = QemuImg::at(matrix.directory()).run(arguments);
     assert!(output.status.success(), "{output:?}\n{}", image.script());
     String::from_utf8(output.stdout).expect("text")
 }

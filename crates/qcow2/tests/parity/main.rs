@@ -12,10 +12,11 @@ mod open;
 mod read;
 mod scan;
 
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use stillpoint_qcow2::{AnyFile, Chain, ChainOptions, Source};
 use stillpoint_testkit::image::matrix::{Matrix, MatrixImage};
+use stillpoint_testkit::image::oracle::QemuImg;
 
 /// The matrix, or `None` where QEMU isn't installed.
 fn matrix() -> Option<&'static Matrix> {
@@ -24,9 +25,8 @@ fn matrix() -> Option<&'static Matrix> {
 
 /// Runs qemu-img where the images are.
 fn qemu_img(matrix: &Matrix, arguments: &[&str], image: &MatrixImage) -> Output {
-    let mut command = Command::new("qemu-img");
-    command.args(arguments).args(image.open_arguments()).current_dir(matrix.directory());
-    command.stdin(Stdio::null()).output().expect("it was found and can be run")
+    let opened = image.open_arguments();
+    QemuImg::at(matrix.directory()).run(arguments.iter().copied().chain(opened.iter().map(String::as_str)))
 }
 
 /// What qemu-img prints; it must succeed.

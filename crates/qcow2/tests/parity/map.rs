@@ -1,11 +1,11 @@
 //! `map` of every image: the same JSON and the same text.
 
 use std::fs;
-use std::process::{Command, Stdio};
 
 use stillpoint_qcow2::map::{GuestMap, MapExtent, MapOptions, json, text};
 use stillpoint_qcow2::{AnyFile, Chain, ChainOptions, Source};
 use stillpoint_testkit::image::matrix::{Encryption, MatrixImage};
+use stillpoint_testkit::image::oracle::{QemuImg, Writer};
 
 use super::{chain, matrix, qemu_img, qemu_img_says};
 
@@ -101,6 +101,7 @@ fn every_snapshot_maps_as_it_does_when_it_is_the_active_disk() {
     for image in matrix.images().iter().filter(|image| image.features.encryption == Encryption::None) {
         for name in &image.snapshots {
             let directory = tempfile::tempdir().expect("a directory");
+            let qemu_img = QemuImg::at(directory.path());
             let copy = directory.path().join("copy.qcow2");
             fs::copy(matrix.path(image), &copy).expect("it can be copied");
             let ours = {
@@ -111,21 +112,12 @@ fn every_snapshot_maps_as_it_does_when_it_is_the_active_disk() {
                 json::to_string(map.extents(), 0).expect("it is sound")
             };
             // Only the tables matter; the backing file isn't beside the copy.
-            let mut rebase = Command::new("qemu-img");
-            rebase.args(["rebase", "-u", "-f", "qcow2", "-b", ""]).arg(&copy);
+            qemu_img.output(["rebase", "-u", "-f", "qcow2", "-b", "", "copy.qcow2"]);
             for bitmap in &image.bitmaps {
-                let mut remove = Command::new("qemu-img");
-                remove.args(["bitmap", "--remove", "-f", "qcow2"]).arg(&copy).arg(bitmap);
-                assert!(remove.status().expect("it can be run").success(), "{remove:?}");
+                qemu_img.output(["bitmap", "--remove", "-f", "qcow2", "copy.qcow2", bitmap]);
             }
-            let mut apply = Command::new("qemu-img");
-            apply.args(["snapshot", "-a", name]).arg(&copy);
-            for command in [&mut rebase, &mut apply] {
-                assert!(command.status().expect("it can be run").success(), "{command:?}");
-            }
-            let mut map = Command::new("qemu-img");
-            map.args(["map", "-U", "--output=json", "-f", "qcow2"]).arg(&copy);
-            let theirs = map.output().expect("it can be run").stdout;
+            qemu_img.output(["snapshot", "-a", name, "copy.qcow2"]);
+            let theirs = qemu_img.output(["map", "-U", "--output=json", "-f", "qcow2", "copy.qcow2"]);
             let theirs: Vec<MapExtent> = serde_json::from_slice(&theirs).expect("JSON");
             // Their map of the copy takes what nothing has for zeros, and may see holes of the host's file.
             let ours: Vec<MapExtent> = serde_json::from_str(&ours).expect("JSON");
@@ -154,43 +146,21 @@ fn places(extents: &[MapExtent]) -> Vec<(u64, u64, bool, bool, bool, Option<u64>
 
 #[test]
 fn a_disk_that_qemu_has_open_and_writes_to_maps_the_same() {
-    use std::io::{BufRead, BufReader, Write};
     let Some(_) = matrix() else { return };
     let directory = tempfile::tempdir().expect("a directory");
+    let qemu_img = QemuImg::at(directory.path());
+    qemu_img.create("open.qcow2", "cluster_size=4k,lazy_refcounts=on", "8M");
     let path = directory.path().join("open.qcow2");
-    let mut create = Command::new("qemu-img");
-    create
-        .args(["create", "-q", "-f", "qcow2", "-o", "cluster_size=4k,lazy_refcounts=on"])
-        .arg(&path)
-        .arg("8M");
-    assert!(create.status().expect("it can be run").success());
-    let mut qemu_io = Command::new("qemu-io");
-    // Written through, the tables are in the file when a command is done.
-    qemu_io.args(["-t", "writethrough", "-f", "qcow2"]).arg(&path);
-    qemu_io.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = qemu_io.spawn().expect("it was found and can be run");
-    let mut input = child.stdin.take().expect("it was asked for");
-    let mut output = BufReader::new(child.stdout.take().expect("it was asked for"));
-    // One at a time: it waits for more even where it has read two.
-    let mut command = |text: String| {
-        writeln!(input, "{text}").expect("it reads");
-        let mut line = String::new();
-        while !line.contains("wrote") {
-            line.clear();
-            assert!(output.read_line(&mut line).expect("it writes") > 0, "qemu-io ended too soon");
-        }
-    };
+    let mut writer = Writer::open(&path);
     for round in 0..4_u64 {
-        command(format!("write -P 7 {} 20k", round * 1_000_448));
-        command(format!("write -z {} 8k", round * 500_224));
-        let mut map = Command::new("qemu-img");
-        map.args(["map", "-U", "--output=json", "-f", "qcow2"]).arg(&path);
-        let theirs = String::from_utf8(map.output().expect("it can be run").stdout).expect("text");
+        writer.write(&format!("write -P 7 {} 20k", round * 1_000_448));
+        writer.write(&format!("write -z {} 8k", round * 500_224));
+        let theirs = qemu_img.output(["map", "-U", "--output=json", "-f", "qcow2", "open.qcow2"]);
         let source = Source::open(&path).expect("it is there");
         let chain = Chain::open(source, None, &AnyFile, &ChainOptions::default()).expect("it is sound");
         let ours = GuestMap::open(&chain, &AnyFile, &MapOptions::default()).expect("it is sound");
-        assert_eq!(json::to_string(ours.extents(), 0).expect("it is sound"), theirs, "round {round}");
+        let ours = json::to_string(ours.extents(), 0).expect("it is sound");
+        assert_eq!(ours, String::from_utf8(theirs).expect("text"), "round {round}");
     }
-    drop(input);
-    assert!(child.wait().expect("it ends").success());
+    writer.close();
 }

@@ -1,9 +1,8 @@
 //! Images while a QEMU has them open and writes to them: each verb says what qemu-img says at that moment.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use stillpoint_qcow2::check::{CheckOptions, CheckReport};
 use stillpoint_qcow2::compare::{CompareOptions, Verdict, verdict};
@@ -13,51 +12,15 @@ use stillpoint_qcow2::measure::{Layout, Measure};
 use stillpoint_qcow2::{AnyFile, Chain, ChainOptions, DiskOptions, GuestView, Source};
 use stillpoint_storage::{FileStorage, Storage};
 use stillpoint_testkit::image::matrix::{Compat, DataFile, Encryption, Matrix, MatrixImage};
+use stillpoint_testkit::image::oracle::{QemuImg, Writer};
 
 use super::matrix;
 
-/// qemu-io with an image open for writing, and locked.
-struct Writer {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
-impl Writer {
-    fn start(path: &Path) -> Self {
-        let mut command = Command::new("qemu-io");
-        // Written through, the tables are in the file when a command is done.
-        command.args(["-t", "writethrough", "-f", "qcow2"]).arg(path);
-        command.current_dir(path.parent().expect("it is in a directory"));
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("it was found and can be run");
-        let input = child.stdin.take().expect("it was asked for");
-        let output = BufReader::new(child.stdout.take().expect("it was asked for"));
-        Self { child, input, output }
-    }
-
-    /// Has it write, and waits until it has.
-    fn write(&mut self, command: &str) {
-        writeln!(self.input, "{command}").expect("it reads");
-        let mut line = String::new();
-        while !line.contains("wrote") {
-            line.clear();
-            assert!(self.output.read_line(&mut line).expect("it writes") > 0, "qemu-io ended too soon");
-        }
-    }
-
-    fn end(mut self) {
-        drop(self.input);
-        assert!(self.child.wait().expect("it ends").success());
-    }
-}
-
-/// What qemu-img prints about the image.
+/// What qemu-img prints about the image, whatever it finds. It looks for a data file of a relative name where it runs, not
+/// where the image is.
 fn theirs(arguments: &[&str], path: &Path) -> String {
-    let mut command = Command::new("qemu-img");
-    // QEMU looks for a data file of a relative name where it runs, not where the image is.
-    command.args(arguments).arg(path).current_dir(path.parent().expect("it is in a directory"));
-    let output = command.stdin(Stdio::null()).output().expect("it was found and can be run");
+    let qemu_img = QemuImg::at(path.parent().expect("it is in a directory"));
+    let output = qemu_img.run(arguments.iter().map(OsStr::new).chain([path.as_os_str()]));
     String::from_utf8(output.stdout).expect("text")
 }
 
@@ -148,13 +111,13 @@ fn images_that_a_qemu_has_open_are_the_same_to_every_verb() {
         if image.features.data_file != DataFile::None {
             assert!(directory.path().join(format!("{}.data", image.name)).exists(), "{}", image.script());
         }
-        let mut writer = Writer::start(&path);
+        let mut writer = Writer::open(&path);
         for round in 0..2_u64 {
             writer.write(&format!("write -P 7 {} 20k", round * 300_032));
             writer.write(&format!("write -z {} 8k", round * 200_192 + 512));
             same_everywhere(image, &path, directory.path());
         }
-        writer.end();
+        writer.close();
         same_everywhere(image, &path, directory.path());
         count += 1;
     }

@@ -7,6 +7,7 @@ use stillpoint_qcow2::luks::{Keyring, Passphrase};
 use stillpoint_qcow2::{AnyFile, Chain, ChainOptions, Disk, DiskOptions, Error, Source};
 use stillpoint_storage::Storage;
 use stillpoint_testkit::image::matrix::{Encryption, PASSPHRASE};
+use stillpoint_testkit::image::oracle::QemuImg;
 
 use super::{chain, matrix};
 
@@ -32,9 +33,10 @@ fn every_image_and_every_snapshot_has_the_same_bytes() {
             let disk = disk.unwrap_or_else(|error| panic!("{error}\n{}", image.script()));
             let mut arguments = vec!["convert", "-U", "-O", "raw"];
             arguments.extend(name.iter().flat_map(|name| ["-l", name.as_str()]));
-            let mut command = std::process::Command::new("qemu-img");
-            command.args(arguments).args(image.open_arguments()).arg(&raw).current_dir(matrix.directory());
-            let output = command.stdin(std::process::Stdio::null()).output().expect("it can be run");
+            let opened = image.open_arguments();
+            arguments.extend(opened.iter().map(String::as_str));
+            arguments.push(raw.to_str().expect("text"));
+            let output = QemuImg::at(matrix.directory()).run(&arguments);
             assert!(output.status.success(), "{output:?}\n{}", image.script());
             let theirs = fs::read(&raw).expect("it was made");
             let mut ours = vec![0xee; usize::try_from(disk.len()).expect("it is short")];
@@ -69,9 +71,10 @@ fn every_layer_of_a_chain_has_the_same_bytes_by_itself() {
             let below = Chain::open(source, Some(layer.format()), &AnyFile, &ChainOptions::default());
             let disk =
                 Disk::open(&below.expect("it was opened before"), &AnyFile).expect("it keeps the rules");
-            let mut command = std::process::Command::new("qemu-img");
-            command.args(["convert", "-U", "-O", "raw", "-f", layer.format().name(), &name]).arg(&raw);
-            assert!(command.status().expect("it can be run").success(), "{}", image.script());
+            let to = raw.to_str().expect("text");
+            let arguments = ["convert", "-U", "-O", "raw", "-f", layer.format().name(), &name, to];
+            let output = QemuImg::at(matrix.directory()).run(arguments);
+            assert!(output.status.success(), "{output:?}\n{}", image.script());
             let theirs = fs::read(&raw).expect("it was made");
             let mut ours = vec![0xee; usize::try_from(disk.len()).expect("it is short")];
             disk.read_exact_at(0, &mut ours).unwrap_or_else(|error| panic!("{error}\n{}", image.script()));

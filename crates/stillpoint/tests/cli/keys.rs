@@ -2,25 +2,20 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use stillpoint_testkit::image::oracle::{QemuImg, available};
 
-use crate::{stderr, stillpoint};
+use crate::{stderr, stdout, stillpoint};
 
+const SECRET: &str = "secret,id=key,data=still";
 const OPTS: &str = "driver=qcow2,encrypt.key-secret=key,file.filename=locked.qcow2";
 
 /// An encrypted image with data, and the same disk as it is.
 fn make(qemu_img: &QemuImg, dir: &Path) {
     let options = "encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=1";
     qemu_img.create("locked.qcow2", options, "1M");
-    let made = Command::new("qemu-io")
-        .args(["--object", "secret,id=key,data=still", "-c", "write -P 7 64k 200k", "--image-opts", OPTS])
-        .current_dir(dir)
-        .stdin(Stdio::null())
-        .output()
-        .expect("it was found and can be run");
-    assert!(made.status.success(), "{made:?}");
+    qemu_img.output(["bitmap", "--add", "-g", "64k", "--object", SECRET, "--image-opts", OPTS, "nightly"]);
+    qemu_img.io(&["--object", SECRET, "--image-opts", OPTS], &["write -P 7 64k 200k"]);
     let mut plain = vec![0; 1 << 20];
     plain[64 << 10..264 << 10].fill(7);
     fs::write(dir.join("plain.raw"), plain).expect("written");
@@ -72,6 +67,12 @@ fn an_encrypted_image_is_read_with_its_passphrase_and_refused_without() {
     without.assert().code(1);
     assert!(stderr(&mut without).contains("passphrase"), "{}", stderr(&mut without));
     assert!(!dir.path().join("d.raw").exists());
+
+    // Bits are not encrypted: who has no key is told them, too, where QEMU doesn't open the image.
+    let mut bitmaps = run(&["bitmaps", "--ranges", "locked.qcow2"]);
+    bitmaps.assert().code(0);
+    assert_eq!(stdout(&mut bitmaps), "nightly: granularity 65536, flags auto\n  65536 262144\n");
+    assert!(!qemu_img.run(["map", "locked.qcow2"]).status.success());
 }
 
 #[test]

@@ -1,9 +1,13 @@
 //! qemu-img and QEMU as oracles, where they are installed.
 
+mod writer;
+
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+
+pub use writer::Writer;
 
 /// Set to `1`, it makes a missing oracle an error instead of a test that is skipped.
 pub const REQUIRE: &str = "STILLPOINT_REQUIRE_ORACLES";
@@ -28,11 +32,19 @@ pub fn available(program: &str) -> bool {
         .status()
         .is_ok_and(|status| status.success());
     if !found {
-        let required = std::env::var_os(REQUIRE).is_some_and(|value| value == "1");
-        assert!(!required, "{REQUIRE}=1, but there is no {program}");
-        say_skipped(program);
+        lack(program);
     }
     found
+}
+
+/// Says that the test is skipped for want of `what`.
+///
+/// # Panics
+/// When [`REQUIRE`] says that it must be there.
+pub fn lack(what: &str) {
+    let required = std::env::var_os(REQUIRE).is_some_and(|value| value == "1");
+    assert!(!required, "{REQUIRE}=1, but there is no {what}");
+    say_skipped(what);
 }
 
 /// Says that a test is skipped, past the test harness, which would keep what `eprintln` writes to itself.
@@ -50,7 +62,13 @@ impl QemuImg {
     /// When it is missing and [`REQUIRE`] says that it must be there.
     #[must_use]
     pub fn find(directory: &Path) -> Option<Self> {
-        available("qemu-img").then(|| Self { directory: directory.to_owned() })
+        available("qemu-img").then(|| Self::at(directory))
+    }
+
+    /// qemu-img in `directory`, where it is known to be installed.
+    #[must_use]
+    pub fn at(directory: &Path) -> Self {
+        Self { directory: directory.to_owned() }
     }
 
     /// Where it runs.
@@ -80,6 +98,24 @@ impl QemuImg {
         let output = self.run(arguments);
         assert!(output.status.success(), "qemu-img failed: {}", String::from_utf8_lossy(&output.stderr));
         output.stdout
+    }
+
+    /// Has qemu-io run `commands` on the image that `open` names, as QEMU's programs take it: `["-f", "qcow2", NAME]`.
+    ///
+    /// # Panics
+    /// When it fails, or one of the commands does.
+    pub fn io<S: AsRef<OsStr>>(&self, open: &[S], commands: &[&str]) {
+        let output = Command::new("qemu-io")
+            .args(commands.iter().flat_map(|command| ["-c", command]))
+            .args(open)
+            .current_dir(&self.directory)
+            .stdin(Stdio::null())
+            .output()
+            .expect("qemu-io was found and can be run");
+        // It tells a request that failed on stdout, and succeeds all the same.
+        let said = String::from_utf8_lossy(&output.stdout);
+        let well = output.status.success() && output.stderr.is_empty() && !said.contains("failed");
+        assert!(well, "{commands:?}\n{said}{}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// Makes the image `name` with `options` for `-o` (may be empty) and a size.
