@@ -88,6 +88,7 @@
 //! LUKS key slots that overlap only when numbers don't go round are refused.
 #![forbid(unsafe_code)]
 
+mod causes;
 pub mod check;
 pub mod compare;
 mod error;
@@ -106,6 +107,7 @@ pub mod tables;
 mod views;
 mod windows;
 
+pub use causes::with_causes;
 pub use error::Error;
 pub use name::Name;
 pub use views::{

@@ -74,12 +74,12 @@ impl Differences<'_> {
     }
 
     /// The first byte that differs, of those that are decided.
-    pub(super) fn first(&self) -> Option<u64> {
+    pub(crate) fn first(&self) -> Option<u64> {
         self.found.front().map(|difference| difference.start)
     }
 
     /// Goes on by a batch; `false` at the end.
-    pub(super) fn advance(&mut self) -> Result<bool, CompareError> {
+    pub(crate) fn advance(&mut self) -> Result<bool, CompareError> {
         match self.failed.take() {
             Some(error) => Err(error),
             None if self.ended => Ok(false),

@@ -5,7 +5,7 @@ use std::path::Path;
 use stillpoint_storage::{ExtentKind, Storage};
 
 use super::part::Part;
-use super::{ExtractError, Extracted, Step};
+use super::{ExtractError, Extracted, Watch};
 
 /// Bytes that are read and written at a time.
 const PIECE: u64 = 1 << 20;
@@ -19,10 +19,10 @@ pub fn extract_bytes(
     storage: &dyn Storage,
     target: &Path,
     overwrite: bool,
-    progress: &mut dyn FnMut(Step),
+    watch: &Watch<'_>,
 ) -> Result<Extracted, ExtractError> {
-    let part = Part::create(target, overwrite)?;
     let size = storage.len();
+    let part = Part::create(target, overwrite, size, watch)?;
     part.set_len(size)?;
     let (mut at, mut written) = (0, 0);
     while at < size {
@@ -38,7 +38,7 @@ pub fn extract_bytes(
             written += part.write_sparse(at, &bytes)?;
         }
         at += len;
-        progress(Step { done: at, total: size });
+        part.reached(at)?;
     }
     part.finish()?;
     Ok(Extracted { size, by_kernel: 0, written, file_size: size })

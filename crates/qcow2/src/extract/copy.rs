@@ -18,7 +18,7 @@ const BATCH: usize = 1 << 18;
 /// can (XFS, btrfs) and both ends are whole blocks of it.
 #[derive(Debug)]
 pub(super) struct Copier<'a> {
-    part: &'a Part,
+    part: &'a Part<'a>,
     /// What is to be copied.
     pending: Vec<Pending<'a>>,
     kernel: KernelCopy<'a>,
@@ -35,7 +35,7 @@ struct Pending<'a> {
 }
 
 impl<'a> Copier<'a> {
-    pub(super) fn new(part: &'a Part) -> Result<Self, ExtractError> {
+    pub(super) fn new(part: &'a Part<'a>) -> Result<Self, ExtractError> {
         let kernel = KernelCopy::into(part.file()).map_err(|error| part.failed("look at", error))?;
         Ok(Self { part, pending: Vec::new(), kernel, by_us: 0 })
     }
@@ -86,6 +86,7 @@ impl<'a> Copier<'a> {
 
     fn copy_all(&mut self, mut pending: Pending<'a>) -> Result<(), ExtractError> {
         while pending.len > 0 {
+            self.part.go_on()?;
             let done = if self.kernel.is_asked() {
                 let Pending { file, from, to, len } = pending;
                 self.kernel.copy(file, from, to, len).map_err(|error| self.failed(error))?

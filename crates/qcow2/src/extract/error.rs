@@ -60,6 +60,9 @@ pub enum ExtractError {
         /// Where on the guest's disk, in bytes.
         offset: u64,
     },
+    /// Whoever watches ended it.
+    #[error("it was cancelled before it was complete, and nothing is left of it")]
+    Cancelled,
     /// The disk is too large for an image with clusters of that size.
     #[error(
         "a disk of {size} bytes is too large for an image with clusters of {cluster_size} bytes; \

@@ -19,7 +19,7 @@ const HEADER_LENGTH: u32 = 112;
 /// Memory: the L1 table (8 bytes for what an L2 table covers), one L2 table, and 2 bytes for each cluster of the file.
 #[derive(Debug)]
 pub(super) struct FreshImage<'a> {
-    part: &'a Part,
+    part: &'a Part<'a>,
     bits: u32,
     size: u64,
     /// How often each cluster of the file is used.
@@ -37,7 +37,7 @@ pub(super) struct FreshImage<'a> {
 
 impl<'a> FreshImage<'a> {
     /// An image with clusters of `1 << bits` bytes, 9 to 21, for a disk of `size` bytes.
-    pub(super) fn new(part: &'a Part, bits: u32, size: u64) -> Result<Self, ExtractError> {
+    pub(super) fn new(part: &'a Part<'a>, bits: u32, size: u64) -> Result<Self, ExtractError> {
         let tables = size.div_ceil(1 << (bits * 2 - 3)).max(1);
         if tables * 8 > MAX_L1_BYTES {
             return Err(ExtractError::TooLarge { size, cluster_size: 1 << bits });

@@ -10,6 +10,8 @@
 //! The file has its final name only once it is complete and on disk.
 //!
 //! ```
+//! use std::ops::ControlFlow;
+//!
 //! use stillpoint_qcow2::extract::{ExtractOptions, extract};
 //! use stillpoint_qcow2::{Chain, ChainOptions, DenyAll, DiskOptions, GuestView, Source};
 //! # use stillpoint_testkit::image::{ClusterSpec, ImageBuilder, SnapshotSpec};
@@ -23,7 +25,7 @@
 //! let snapshot = chain.layers()[0].image().and_then(|image| image.snapshot("before"));
 //! let view = GuestView::open(&chain, snapshot, &DenyAll, &DiskOptions::default())?;
 //! let target = directory.path().join("before.raw");
-//! let done = extract(&view, &target, &ExtractOptions::default(), &mut |_| {})?;
+//! let done = extract(&view, &target, &ExtractOptions::default(), &|_| ControlFlow::Continue(()))?;
 //! assert_eq!((done.size, done.by_kernel + done.written), (1 << 20, 65536));
 //! assert_eq!(std::fs::read(&target)?[65536], 7);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -38,6 +40,7 @@ mod part;
 mod qcow2;
 mod raw;
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -143,6 +146,9 @@ pub struct Step {
     pub total: u64,
 }
 
+/// Told how far it is, from any thread and often, and asked whether to go on.
+pub type Watch<'a> = dyn Fn(Step) -> ControlFlow<()> + Sync + 'a;
+
 /// What was extracted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -158,24 +164,24 @@ pub struct Extracted {
     pub file_size: u64,
 }
 
-/// Extracts a disk to a new file at `target`. `progress` is told now and then how far it is.
+/// Extracts a disk to a new file at `target`. `watch` is told how far it is, and can end it.
 ///
 /// Memory: that of [`Disk::scan`](crate::Disk::scan), and 8 MiB for what the kernel is to copy; where a qcow2 image is
 /// written, 64 MiB, 2 bytes for each cluster of the new file, and an L1 table of 32 MiB at most.
 ///
 /// # Errors
-/// When `target` exists and is not to be replaced, or something can't be read or written. What was written is removed
-/// then.
+/// When `target` exists and is not to be replaced, something can't be read or written, or `watch` ends it. What was
+/// written is removed then.
 pub fn extract(
     view: &GuestView,
     target: &Path,
     options: &ExtractOptions,
-    progress: &mut dyn FnMut(Step),
+    watch: &Watch<'_>,
 ) -> Result<Extracted, ExtractError> {
-    let part = Part::create(target, options.overwrite)?;
+    let part = Part::create(target, options.overwrite, view.size(), watch)?;
     let done = match options.format {
-        Format::Raw => raw::fill(view, &part, options, progress)?,
-        Format::Qcow2 => qcow2::fill(view, &part, options, progress)?,
+        Format::Raw => raw::fill(view, &part, options)?,
+        Format::Qcow2 => qcow2::fill(view, &part, options)?,
     };
     if options.verify {
         verify(view, &part, options)?;
@@ -184,7 +190,7 @@ pub fn extract(
     Ok(done)
 }
 
-fn verify(view: &GuestView, part: &Part, options: &ExtractOptions) -> Result<(), ExtractError> {
+fn verify(view: &GuestView, part: &Part<'_>, options: &ExtractOptions) -> Result<(), ExtractError> {
     let file = part.file().try_clone().map_err(|error| part.failed("look at", error))?;
     let storage = FileStorage::from_file(file).map_err(|error| part.failed("look at", error))?;
     let storage: Arc<dyn Storage> = Arc::new(storage);
@@ -192,11 +198,18 @@ fn verify(view: &GuestView, part: &Part, options: &ExtractOptions) -> Result<(),
     let chain = Chain::open(source, Some(options.format), &DenyAll, &ChainOptions::default())?;
     let written = GuestView::open(&chain, None, &DenyAll, &DiskOptions::default())?;
     let compare = CompareOptions::default().threads(options.threads);
-    match differences(view, &written, &compare).next() {
-        None => Ok(()),
-        Some(Ok(difference)) => Err(ExtractError::Differs { offset: difference.start }),
-        Some(Err(CompareError::Map { source, .. })) => Err(ExtractError::Map(source)),
-        Some(Err(CompareError::Read { offset, source, .. })) => Err(ExtractError::Read { offset, source }),
+    let mut found = differences(view, &written, &compare);
+    loop {
+        part.go_on()?;
+        let more = found.advance().map_err(|error| match error {
+            CompareError::Map { source, .. } => ExtractError::Map(source),
+            CompareError::Read { offset, source, .. } => ExtractError::Read { offset, source },
+        })?;
+        match found.first() {
+            Some(offset) => return Err(ExtractError::Differs { offset }),
+            None if more => {}
+            None => return Ok(()),
+        }
     }
 }
 

@@ -1,27 +1,56 @@
 //! Writing the new file: sparsely, and read again.
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use stillpoint_storage::FreshFile;
 
-use super::ExtractError;
+use super::{ExtractError, Step, Watch};
 
 /// Blocks of this many bytes are left out if they are all zeros.
 const BLOCK: usize = 4096;
 
-/// The file that is being made, and how it is written.
-#[derive(Debug)]
-pub(super) struct Part {
+/// The file that is being made, how it is written, and who is told of it.
+pub(super) struct Part<'a> {
     fresh: FreshFile,
+    watch: &'a Watch<'a>,
+    /// How far it was when it was told last, and how far it goes, in bytes of the disk.
+    done: AtomicU64,
+    total: u64,
 }
 
-impl Part {
-    pub(super) fn create(target: &Path, overwrite: bool) -> Result<Self, ExtractError> {
+impl fmt::Debug for Part<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Part").field("fresh", &self.fresh).field("done", &self.done).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Part<'a> {
+    /// A file for a disk of `total` bytes.
+    pub(super) fn create(
+        target: &Path,
+        overwrite: bool,
+        total: u64,
+        watch: &'a Watch<'a>,
+    ) -> Result<Self, ExtractError> {
         let fresh = FreshFile::create(target, overwrite).map_err(|error| wrapped(target, error))?;
-        Ok(Self { fresh })
+        Ok(Self { fresh, watch, done: AtomicU64::new(0), total })
+    }
+
+    /// Tells that all of the disk before `done` is dealt with.
+    pub(super) fn reached(&self, done: u64) -> Result<(), ExtractError> {
+        self.done.store(done, Ordering::Relaxed);
+        self.go_on()
+    }
+
+    /// Asks whether to go on; from any thread.
+    pub(super) fn go_on(&self) -> Result<(), ExtractError> {
+        let step = Step { done: self.done.load(Ordering::Relaxed), total: self.total };
+        if (self.watch)(step).is_break() { Err(ExtractError::Cancelled) } else { Ok(()) }
     }
 
     pub(super) const fn file(&self) -> &File {
@@ -74,6 +103,7 @@ impl Part {
 
     /// Writes `bytes[from..to]`, of which the first byte of `bytes` belongs at `at`.
     fn write(&self, at: u64, bytes: &[u8], from: usize, to: usize) -> Result<u64, ExtractError> {
+        self.go_on()?;
         let bytes = bytes.get(from..to).unwrap_or_default();
         let at = at + from as u64;
         self.file().write_all_at(bytes, at).map_err(|error| self.failed("write", error))?;
@@ -94,6 +124,7 @@ impl Part {
 
     /// Brings the file to disk, and gives it its final name.
     pub(super) fn finish(self) -> Result<(), ExtractError> {
+        self.go_on()?;
         let target = self.fresh.target().to_owned();
         self.fresh.finish().map_err(|error| wrapped(&target, error))
     }

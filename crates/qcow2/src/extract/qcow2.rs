@@ -4,7 +4,7 @@ use super::compress::Compressor;
 use super::copy::Copier;
 use super::image::FreshImage;
 use super::part::{Part, is_zero};
-use super::{ExtractError, ExtractOptions, Extracted, Step, read_disk};
+use super::{ExtractError, ExtractOptions, Extracted, read_disk};
 use crate::GuestView;
 use crate::map::MapExtent;
 use crate::parallel::in_parallel;
@@ -13,13 +13,13 @@ use crate::windows::{Window, Windows};
 
 pub(super) fn fill(
     view: &GuestView,
-    part: &Part,
+    part: &Part<'_>,
     options: &ExtractOptions,
-    progress: &mut dyn FnMut(Step),
 ) -> Result<Extracted, ExtractError> {
     let image = FreshImage::new(part, options.cluster_bits, view.size())?;
     let mut filler = Filler {
         view,
+        part,
         image,
         copier: Copier::new(part)?,
         compressor: options.compression.map(Compressor::new),
@@ -33,7 +33,7 @@ pub(super) fn fill(
         if extent.data && !extent.zero {
             filler.add(&extent)?;
         }
-        progress(Step { done: extent.end(), total });
+        part.reached(extent.end())?;
     }
     filler.flush(true)?;
     filler.copier.flush()?;
@@ -52,6 +52,7 @@ enum Cluster {
 
 struct Filler<'a> {
     view: &'a GuestView,
+    part: &'a Part<'a>,
     image: FreshImage<'a>,
     copier: Copier<'a>,
     compressor: Option<Compressor>,
@@ -103,8 +104,9 @@ impl<'a> Filler<'a> {
     fn flush(&mut self, all: bool) -> Result<(), ExtractError> {
         let windows = self.windows.take(all);
         let cluster_size = self.image.cluster_size();
-        let (view, compressor) = (self.view, self.compressor.as_ref());
+        let (view, part, compressor) = (self.view, self.part, self.compressor.as_ref());
         let done = in_parallel(&windows, self.threads, |ranges| {
+            part.go_on()?;
             read_clusters(view, compressor, cluster_size, ranges)
         })?;
         for (guest, cluster) in done.into_iter().flatten() {

@@ -6,14 +6,13 @@ use stillpoint_storage::ExtentKind;
 
 use super::copy::Copier;
 use super::part::Part;
-use super::{ExtractError, ExtractOptions, Extracted, Step};
+use super::{ExtractError, ExtractOptions, Extracted};
 use crate::{GuestView, ScanOptions};
 
 pub(super) fn fill(
     view: &GuestView,
-    part: &Part,
+    part: &Part<'_>,
     options: &ExtractOptions,
-    progress: &mut dyn FnMut(Step),
 ) -> Result<Extracted, ExtractError> {
     let total = view.size();
     part.set_len(total)?;
@@ -36,7 +35,7 @@ pub(super) fn fill(
             }
             _ => Ok(false),
         },
-        &mut |done| progress(Step { done, total }),
+        &mut |done| part.reached(done),
         |guest, bytes| {
             written.fetch_add(part.write_sparse(guest, bytes)?, Ordering::Relaxed);
             Ok::<_, ExtractError>(())

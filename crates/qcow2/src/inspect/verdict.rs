@@ -7,6 +7,7 @@ use stillpoint_storage::Storage;
 
 use super::account::{Account, Care};
 use super::stream;
+use crate::causes::with_causes;
 use crate::check::{CheckOptions, CheckReport, Class, Consequence, Finding};
 use crate::info::human;
 use crate::views::detect;
@@ -155,13 +156,10 @@ pub(super) fn probe<S: Storage + ?Sized>(storage: &S, options: &InspectOptions) 
 /// The account of what can't be opened.
 pub(super) fn refused(error: &Error) -> Account {
     let mut account = Account::default();
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        text.push_str(&format!(": {next}"));
-        cause = next.source();
-    }
-    account.refuse(format!("It can't be opened: {text}"), "What isn't understood is not let in.");
+    account.refuse(
+        format!("It can't be opened: {}", with_causes(error)),
+        "What isn't understood is not let in.",
+    );
     account
 }
 

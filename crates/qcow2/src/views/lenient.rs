@@ -9,8 +9,8 @@ use stillpoint_storage::{Extent, ExtentKind, Storage};
 
 use super::chain::Chain;
 use super::disk::Disk;
-use super::missing::with_causes;
 use crate::Error;
+use crate::causes::with_causes;
 use crate::tables::GuestOffset;
 
 /// Most places that a [`LenientDisk`] keeps apart; of more it only counts the bytes.

@@ -11,6 +11,7 @@ use super::layer::{DiskLayer, Qcow2Layer, open_data, table_of};
 use super::policy::{Resolver, Source};
 use super::{Format, Image, detect};
 use crate::Error;
+use crate::causes::with_causes;
 use crate::tables::Snapshot;
 
 impl Chain {
@@ -118,17 +119,6 @@ impl Missing {
     fn because(what: &str, error: &Error, len: u64) -> Self {
         Self { len, reason: format!("{what}: {}", with_causes(error)) }
     }
-}
-
-/// An error with its causes.
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text.push_str(&format!(": {next}"));
-        cause = next.source();
-    }
-    text
 }
 
 impl Storage for Missing {

@@ -33,3 +33,28 @@ pub(crate) use reference::full_name;
 pub use reference::{Reference, ReferenceError, ReferenceKind, Target};
 pub use scan::ScanOptions;
 pub use vm_state::VmState;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use stillpoint_storage::{FileStorage, Storage};
+
+    use super::*;
+
+    #[test]
+    fn what_is_open_can_be_used_from_several_threads() {
+        const fn shared<T: Send + Sync>() {}
+        shared::<Image<FileStorage>>();
+        shared::<Image<Arc<dyn Storage>>>();
+        shared::<Image<Vec<u8>>>();
+        shared::<Chain>();
+        shared::<Source>();
+        shared::<Disk>();
+        shared::<GuestView>();
+        shared::<LenientDisk>();
+        shared::<VmState>();
+        shared::<crate::map::GuestMap>();
+        shared::<crate::Error>();
+    }
+}

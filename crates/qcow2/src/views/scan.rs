@@ -59,18 +59,19 @@ impl Disk {
     }
 
     /// As [`scan`](Self::scan), but what lies somewhere as it is, is offered to `take` first, in the guest's order and
-    /// neighbours together; what that takes is not read. `reached` is told now and then how far on the disk it is.
+    /// neighbours together; what that takes is not read. `reached` is told now and then how far on the disk it is; its
+    /// error ends it.
     pub(crate) fn scan_rest<'a, E: From<Error> + Send>(
         &'a self,
         options: &ScanOptions,
         take: &mut dyn FnMut(Plain<'a>) -> Result<bool, E>,
-        reached: &mut dyn FnMut(u64),
+        reached: &mut dyn FnMut(u64) -> Result<(), E>,
         visit: impl Fn(u64, &[u8]) -> Result<(), E> + Sync,
     ) -> Result<(), E> {
         let mut gathering = Gathering::new(self, STEP);
         while let Some(pieces) = gathering.gather(take)? {
             self.read_all(pieces, options, &visit)?;
-            reached(gathering.at);
+            reached(gathering.at)?;
         }
         Ok(())
     }

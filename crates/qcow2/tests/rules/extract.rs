@@ -1,9 +1,13 @@
 //! What is extracted of any image is what the model says, raw and as a fresh image, and QEMU finds nothing wrong.
 
+use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
-use stillpoint_qcow2::extract::{ExtractError, ExtractOptions, extract};
+use stillpoint_qcow2::extract::{
+    ExtractError, ExtractOptions, Extracted, Step, Watch, extract, extract_bytes,
+};
 use stillpoint_qcow2::tables::Compression;
 use stillpoint_qcow2::{AnyFile, Chain, ChainOptions, DiskOptions, Format, GuestView, Resolver, Source};
 use stillpoint_storage::Storage;
@@ -26,6 +30,10 @@ fn ways() -> Vec<ExtractOptions> {
         qcow2.clone().compression(Some(Compression::Zstd)),
         qcow2.cluster_bits(21).compression(Some(Compression::Zstd)),
     ]
+}
+
+pub(crate) fn go_on(_: Step) -> ControlFlow<()> {
+    ControlFlow::Continue(())
 }
 
 fn view(chain: &Chain, snapshot: Option<usize>, resolver: &dyn Resolver) -> GuestView {
@@ -64,7 +72,7 @@ proptest! {
         for (snapshot, expected) in disks(&files.0) {
             let options = &ways()[way];
             let view = view(&chain, snapshot, &files);
-            let done = extract(&view, &target, options, &mut |_| {}).expect("it can be extracted");
+            let done = extract(&view, &target, options, &go_on).expect("it can be extracted");
             prop_assert_eq!(done.size, expected.len() as u64);
             prop_assert_eq!(done.file_size, target.metadata().expect("it is there").len());
             prop_assert_eq!(difference(&read(&target, options.format), &expected), None, "{:?}", options);
@@ -89,7 +97,7 @@ fn qemu_img_finds_what_was_extracted_sound_and_the_same() {
         let chain = Chain::open(top, Some(Format::Qcow2), &AnyFile, &options).expect("it keeps the rules");
         for (number, (snapshot, expected)) in disks(&made).into_iter().enumerate() {
             let options = &ways()[(number + usize::try_from(seed).expect("small")) % 8];
-            let done = extract(&view(&chain, snapshot, &AnyFile), &target, options, &mut |_| {});
+            let done = extract(&view(&chain, snapshot, &AnyFile), &target, options, &go_on);
             by_kernel += done.expect("it can be extracted").by_kernel;
             if options.format == Format::Qcow2 {
                 let checked = qemu_img.run(["check", "-f", "qcow2", "out"]);
@@ -130,9 +138,9 @@ fn nothing_is_left_of_a_disk_that_can_not_be_read_and_an_old_file_stays() {
     let target = directory.path().join("out");
     std::fs::write(&target, "old").expect("it can be written");
     for options in ways() {
-        let failed = extract(&view(&chain, None, &AnyFile), &target, &options, &mut |_| {});
+        let failed = extract(&view(&chain, None, &AnyFile), &target, &options, &go_on);
         assert!(matches!(failed, Err(ExtractError::Read { .. } | ExtractError::Map(_))), "{failed:?}");
-        let refused = extract(&view(&chain, None, &AnyFile), &target, &options.overwrite(false), &mut |_| {});
+        let refused = extract(&view(&chain, None, &AnyFile), &target, &options.overwrite(false), &go_on);
         assert!(matches!(refused, Err(ExtractError::TargetExists { .. })), "{refused:?}");
         assert_eq!(std::fs::read(&target).expect("it is there"), b"old");
         assert_eq!(names(directory.path()), ["disk", "out"]);
@@ -151,9 +159,9 @@ fn a_disk_too_large_for_its_clusters_is_refused() {
             .expect("it keeps the rules");
     let options = ExtractOptions::default().format(Format::Qcow2).cluster_bits(9);
     let target = directory.path().join("out");
-    let refused = extract(&view(&chain, None, &AnyFile), &target, &options, &mut |_| {});
+    let refused = extract(&view(&chain, None, &AnyFile), &target, &options, &go_on);
     assert!(matches!(refused, Err(ExtractError::TooLarge { .. })), "{refused:?}");
-    extract(&view(&chain, None, &AnyFile), &target, &options.cluster_bits(10), &mut |_| {})
+    extract(&view(&chain, None, &AnyFile), &target, &options.cluster_bits(10), &go_on)
         .expect("larger ones do");
 }
 
@@ -172,8 +180,56 @@ fn what_is_zeros_in_a_larger_cluster_is_not_written() {
     let view = view(&chain, None, &AnyFile);
     let target = directory.path().join("out");
     let options = ExtractOptions::default().format(Format::Qcow2).verify(true);
-    let done = extract(&view, &target, &options, &mut |_| {}).expect("it can be extracted");
+    let done = extract(&view, &target, &options, &go_on).expect("it can be extracted");
     // The tables are a few blocks.
     assert!(done.written + done.by_kernel < 64 * 4096 + 10 * 4096, "{done:?}");
     assert!(done.file_size >= 64 * 65536, "{done:?}");
+}
+
+type Way<'a> = Box<dyn Fn(&Watch<'_>) -> Result<Extracted, ExtractError> + 'a>;
+
+/// Ended at any step, in each way: nothing is left, and what was there before is as it was.
+#[test]
+fn what_is_cancelled_leaves_nothing_wherever_it_was() {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let path = directory.path().join("disk");
+    let mut image = stillpoint_testkit::image::ImageBuilder::v3().cluster_bits(12).size(1 << 20);
+    for number in 0..40 {
+        let bytes = vec![7; 4096];
+        let cluster = if number % 2 == 0 {
+            stillpoint_testkit::image::ClusterSpec::Data(bytes)
+        } else {
+            stillpoint_testkit::image::ClusterSpec::deflated(&bytes)
+        };
+        image = image.cluster(number * 3, cluster);
+    }
+    std::fs::write(&path, image.build()).expect("it can be written");
+    let source = Source::open(&path).expect("it is there");
+    let chain = Chain::open(source, None, &AnyFile, &ChainOptions::default()).expect("it keeps the rules");
+    let view = view(&chain, None, &AnyFile);
+    let target = directory.path().join("out");
+    std::fs::write(&target, "old").expect("it can be written");
+    let mut all: Vec<Way<'_>> = vec![Box::new(|watch| extract_bytes(view.disk(), &target, true, watch))];
+    for options in ways() {
+        let (view, target) = (&view, &target);
+        all.push(Box::new(move |watch| extract(view, target, &options, watch)));
+    }
+    for (number, way) in all.iter().enumerate() {
+        // All of the first steps, and some of the others.
+        for last in (0_u64..8).chain((8..).step_by(5)) {
+            let calls = AtomicU64::new(0);
+            let done = way(&|_| match calls.fetch_add(1, Ordering::Relaxed) {
+                call if call < last => ControlFlow::Continue(()),
+                _ => ControlFlow::Break(()),
+            });
+            if done.is_ok() {
+                assert!(last > 3, "way {number} was asked {last} times only");
+                break;
+            }
+            assert!(matches!(done, Err(ExtractError::Cancelled)), "{done:?}");
+            assert_eq!(names(directory.path()), ["disk", "out"], "way {number}, after {last}");
+            assert_eq!(std::fs::read(&target).expect("it is there"), b"old");
+        }
+        std::fs::write(&target, "old").expect("it can be written");
+    }
 }

@@ -1,10 +1,8 @@
 //! Commands that only read.
 
-use std::path::PathBuf;
-
 use clap::Args;
 
-use super::{SiteArgs, VolumeArgs};
+use super::{SiteArgs, TableArgs, TellArgs, VolumeArgs};
 use crate::output::Format;
 
 #[derive(Debug, Args)]
@@ -20,13 +18,8 @@ Examples:
   stillpoint info --volume /var/lib/glusterd/vols/gv1 vm1/disk.qcow2
   stillpoint info --brick /bricks/b0 --brick /bricks/b1 gfid:0f2c…")]
 pub(crate) struct InfoArgs {
-    /// How to write it
-    #[arg(long, value_enum, default_value = "human", env = "STILLPOINT_OUTPUT")]
-    pub(crate) output: Format,
-
-    /// The image's format; probed when it isn't given
-    #[arg(short, long = "format", value_name = "FMT")]
-    pub(crate) format: Option<String>,
+    #[command(flatten)]
+    pub(crate) tell: TellArgs,
 
     /// Tell about every image of the backing chain
     #[arg(short, long)]
@@ -36,20 +29,8 @@ pub(crate) struct InfoArgs {
     #[arg(long)]
     pub(crate) explain: bool,
 
-    /// Taken for compatibility: no image is ever locked
-    #[arg(short = 'U', long)]
-    pub(crate) force_share: bool,
-
-    /// Also open what an image names below this directory; repeatable
-    #[arg(long, value_name = "DIR", env = "STILLPOINT_ALLOW_ROOT", value_delimiter = ':')]
-    pub(crate) allow_root: Vec<PathBuf>,
-
-    /// Open whatever an image names, wherever it is
-    #[arg(long)]
-    pub(crate) allow_any: bool,
-
     #[command(flatten)]
-    pub(crate) volume: VolumeArgs,
+    pub(crate) tables: TableArgs,
 
     /// The image; with --volume or --brick a path from the volume's root on, or gfid:UUID
     #[arg(value_name = "FILE")]

@@ -7,7 +7,7 @@ use stillpoint_qcow2::{Format, Image, Name, detect};
 use stillpoint_storage::Storage;
 
 use crate::cli::VolumeArgs;
-use crate::command::source::{self, with_causes};
+use crate::command::source::{self, qemu_text};
 
 /// An image that was opened by itself.
 pub(crate) type OpenedAlone = Image<Arc<dyn Storage>>;
@@ -35,6 +35,6 @@ pub(crate) fn open(
     });
     match opened {
         Ok(image) => Ok(Ok(image)),
-        Err(error) => could_not_open(error.qemu_text().unwrap_or_else(|| with_causes(&error))),
+        Err(error) => could_not_open(qemu_text(&error)),
     }
 }

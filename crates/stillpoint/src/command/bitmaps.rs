@@ -7,11 +7,11 @@ use anyhow::{Result, anyhow};
 use serde::ser::SerializeSeq as _;
 use serde::{Serialize, Serializer};
 use stillpoint_qcow2::tables::{Bitmap, BitmapFlags};
-use stillpoint_qcow2::{DirtyRange, Error};
+use stillpoint_qcow2::{DirtyRange, Error, with_causes};
 
 use crate::cli::BitmapsArgs;
 use crate::command::alone::{self, OpenedAlone};
-use crate::command::source::with_causes;
+use crate::command::source::qemu_text;
 use crate::exit::Exit;
 use crate::logging;
 use crate::output::{self, Format};
@@ -29,7 +29,7 @@ pub(crate) fn run(args: &BitmapsArgs) -> Result<Exit> {
     let mut bitmaps = match image.bitmaps() {
         Ok(bitmaps) => bitmaps,
         Err(error) => {
-            let why = error.qemu_text().unwrap_or_else(|| with_causes(&error));
+            let why = qemu_text(&error);
             return complain(&format!("Could not open '{}': {why}", args.file));
         }
     };

@@ -6,7 +6,7 @@ use stillpoint_qcow2::check::{CheckOptions, CheckReport, Class, Failure, Finding
 use stillpoint_qcow2::{Error, Format, detect};
 
 use crate::cli::{CheckArgs, Global};
-use crate::command::source::{self, with_causes};
+use crate::command::source::{self, qemu_text};
 use crate::exit::Exit;
 use crate::logging;
 use crate::output;
@@ -73,7 +73,7 @@ fn check(args: &CheckArgs) -> Result<Result<Option<CheckReport>, String>> {
             "Could not read bitmap_table table from image for bitmap '{bitmap}': Invalid argument"
         ))),
         Ok(report) => Ok(report),
-        Err(error) => Err(could_not_open(error.qemu_text().unwrap_or_else(|| with_causes(&error)))),
+        Err(error) => Err(could_not_open(qemu_text(&error))),
     })
 }
 

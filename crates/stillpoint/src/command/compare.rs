@@ -6,12 +6,12 @@ use anyhow::Result;
 use serde::Serialize;
 use stillpoint_qcow2::compare::{CompareError, CompareOptions, Event, Side, Verdict, differences, verdict};
 use stillpoint_qcow2::luks::Keyring;
-use stillpoint_qcow2::{DiskOptions, GuestView};
+use stillpoint_qcow2::{DiskOptions, GuestView, with_causes};
 
 use crate::cli::{CompareArgs, Global};
 use crate::command::keys;
 use crate::command::opened::{self, Opened};
-use crate::command::source::{causes, system_text, with_causes};
+use crate::command::source::{qemu_text, system_text};
 use crate::exit::Exit;
 use crate::logging;
 use crate::output::{self, Format};
@@ -61,7 +61,7 @@ fn view(opened: &Opened, name: &str, snapshot: Option<&str>, keys: &Keyring) -> 
     let snapshot = opened.snapshot(snapshot).map_err(|why| format!("Could not open '{name}': {why}"))?;
     let options = DiskOptions::default().keys(keys);
     GuestView::open(&opened.chain, snapshot, &*opened.resolver, &options).map_err(|error| {
-        let why = error.qemu_text().unwrap_or_else(|| with_causes(&error));
+        let why = qemu_text(&error);
         format!("Could not open '{name}': {why}")
     })
 }
@@ -111,7 +111,7 @@ fn unreadable(args: &CompareArgs, error: &CompareError) -> Exit {
             3
         }
         CompareError::Read { side, offset, source } => {
-            logging::complain(&causes(source));
+            logging::complain(&with_causes(source));
             let text = match source.raw_os_error() {
                 Some(_) => system_text(source),
                 None => "Input/output error".to_owned(),
@@ -120,7 +120,7 @@ fn unreadable(args: &CompareArgs, error: &CompareError) -> Exit {
             4
         }
         other => {
-            logging::complain(&causes(other));
+            logging::complain(&with_causes(other));
             4
         }
     };

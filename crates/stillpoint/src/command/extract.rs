@@ -1,21 +1,25 @@
 //! `stillpoint extract`.
 
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
-use stillpoint_qcow2::extract::{ExtractOptions, Extracted, extract, extract_bytes};
+use stillpoint_backup::Cancel;
+use stillpoint_qcow2::extract::{ExtractOptions, Extracted, Step, extract, extract_bytes};
 use stillpoint_qcow2::tables::Compression;
 use stillpoint_qcow2::{
     Disk, DiskOptions, Error, Format as ImageFormat, GuestView, LenientDisk, SkipReport, Skipped, VmState,
+    with_causes,
 };
 
 use crate::cli::{CompressionType, DiskFormat, ExtractArgs, Global};
 use crate::command::keys;
 use crate::command::opened::{self, Opened};
-use crate::command::source::with_causes;
 use crate::exit::Exit;
-use crate::logging;
 use crate::output::{self, Format};
 use crate::progress::Progress;
+use crate::{logging, signals};
 
 /// What was extracted.
 #[derive(Debug, Serialize)]
@@ -100,15 +104,13 @@ pub(crate) fn run(args: &ExtractArgs, global: &Global) -> Result<Exit> {
             return Ok(Exit::Failed);
         }
     };
-    let mut progress = Progress::new(global);
     let (done, skipped) =
-        write(args, &opened, &mut progress).with_context(|| format!("{} wasn't extracted", args.file))?;
+        write(args, &opened, global).with_context(|| format!("{} wasn't extracted", args.file))?;
     let damage = skipped.map(|(found, report)| Damage {
         unopened: damaged.drain(..).chain(found).map(|error| with_causes(&error)).collect(),
         skipped: report.parts.into_iter().map(Part::from).collect(),
         skipped_untold: report.untold,
     });
-    drop(progress);
     let kind = match args.target_format {
         _ if args.vmstate => "vmstate",
         DiskFormat::Raw => "raw",
@@ -156,11 +158,31 @@ impl From<Skipped> for Part {
     }
 }
 
+/// How far it is, and who may end it.
+struct Watched {
+    progress: Mutex<Progress>,
+    cancel: Arc<Cancel>,
+}
+
+impl Watched {
+    /// From now on a signal asks for a clean end.
+    fn begin(global: &Global) -> Result<Self> {
+        let cancel = signals::cancel_on_signals(signals::READ)?;
+        Ok(Self { progress: Mutex::new(Progress::new(global)), cancel })
+    }
+
+    fn step(&self, at: Step) -> ControlFlow<()> {
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.bytes("extracting", at.done, at.total);
+        if self.cancel.is_wanted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
 /// What was damaged when a disk was opened, and what was skipped of it.
 type Skips = (Vec<Error>, SkipReport);
 
 /// Writes what is asked for, and tells what was skipped, where that is allowed.
-fn write(args: &ExtractArgs, opened: &Opened, progress: &mut Progress) -> Result<(Extracted, Option<Skips>)> {
+fn write(args: &ExtractArgs, opened: &Opened, global: &Global) -> Result<(Extracted, Option<Skips>)> {
     let (chain, resolver) = (&opened.chain, &*opened.resolver);
     let snapshot = opened.snapshot(args.snapshot.as_deref()).map_err(anyhow::Error::msg)?;
     let keys = keys::keyring(&args.disk.keys).map_err(anyhow::Error::msg)?;
@@ -168,14 +190,14 @@ fn write(args: &ExtractArgs, opened: &Opened, progress: &mut Progress) -> Result
     if let Some(snapshot) = snapshot.filter(|_| args.vmstate) {
         let state = VmState::open(chain, snapshot, resolver, &disk_options)?;
         let state = state.context("the snapshot has no VM state")?;
-        let mut step = |at: stillpoint_qcow2::extract::Step| progress.bytes("extracting", at.done, at.total);
-        return Ok((extract_bytes(&state, &args.out, args.force, &mut step)?, None));
+        let watched = Watched::begin(global)?;
+        return Ok((extract_bytes(&state, &args.out, args.force, &|at| watched.step(at))?, None));
     }
     if args.lenient {
         let (disk, damaged) = Disk::open_lenient(chain, snapshot, resolver, &disk_options)?;
         let disk = LenientDisk::new(chain, disk);
-        let mut step = |at: stillpoint_qcow2::extract::Step| progress.bytes("extracting", at.done, at.total);
-        let done = extract_bytes(&disk, &args.out, args.force, &mut step)?;
+        let watched = Watched::begin(global)?;
+        let done = extract_bytes(&disk, &args.out, args.force, &|at| watched.step(at))?;
         return Ok((done, Some((damaged, disk.skipped()))));
     }
     let view = GuestView::open(chain, snapshot, resolver, &disk_options)?;
@@ -193,6 +215,6 @@ fn write(args: &ExtractArgs, opened: &Opened, progress: &mut Progress) -> Result
         .cluster_bits(args.cluster_size)
         .compression(compression)
         .verify(args.verify);
-    let mut step = |at: stillpoint_qcow2::extract::Step| progress.bytes("extracting", at.done, at.total);
-    Ok((extract(&view, &args.out, &options, &mut step)?, None))
+    let watched = Watched::begin(global)?;
+    Ok((extract(&view, &args.out, &options, &|at| watched.step(at))?, None))
 }

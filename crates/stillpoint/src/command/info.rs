@@ -13,7 +13,7 @@ use stillpoint_qcow2::{
 
 use crate::cli::InfoArgs;
 use crate::command::inspect;
-use crate::command::source::{self, system_text, with_causes};
+use crate::command::source::{self, qemu_text, system_text};
 use crate::exit::Exit;
 use crate::logging;
 use crate::output;
@@ -33,20 +33,23 @@ pub(crate) fn run(args: &InfoArgs) -> Result<Exit> {
 
 /// The text to print, or the complaint, in qemu-img's words where it has some.
 fn tell(args: &InfoArgs) -> Result<Result<String, String>> {
+    if args.tables.image_opts {
+        return Ok(Err("--image-opts is not supported: name the image's file".into()));
+    }
     let name = &args.file;
     let could_not_open = |why: String| Ok(Err(format!("Could not open '{name}': {why}")));
-    let format = match &args.format {
+    let format = match &args.tell.format {
         None => None,
         Some(wanted) => match Format::from_name(&wanted.as_str().into()) {
             Ok(format) => Some(format),
             Err(_) => return could_not_open(format!("Unknown driver '{wanted}'")),
         },
     };
-    let (source, resolver): (Source, Box<dyn Resolver>) = match source::volume(&args.volume)? {
+    let (source, resolver): (Source, Box<dyn Resolver>) = match source::volume(&args.tables.volume)? {
         Some(volume) => {
-            let mut roots = args.allow_root.clone();
-            roots.push(if args.allow_any { PathBuf::new() } else { directory_of(name) });
-            let images = VolumeImages::new(volume, args.volume.mounted_at.clone(), &roots);
+            let mut roots = args.tables.allow.allow_root.clone();
+            roots.push(if args.tables.allow.allow_any { PathBuf::new() } else { directory_of(name) });
+            let images = VolumeImages::new(volume, args.tables.volume.mounted_at.clone(), &roots);
             match images.open(name) {
                 Ok(source) => (source, Box::new(images)),
                 Err(error) => return could_not_open(error.to_string()),
@@ -54,11 +57,11 @@ fn tell(args: &InfoArgs) -> Result<Result<String, String>> {
         }
         None => match Source::open(name) {
             Ok(source) => {
-                let resolver: Box<dyn Resolver> = if args.allow_any {
+                let resolver: Box<dyn Resolver> = if args.tables.allow.allow_any {
                     Box::new(AnyFile)
                 } else {
                     Box::new(LocalImages::below(
-                        std::iter::once(directory_of(name)).chain(args.allow_root.clone()),
+                        std::iter::once(directory_of(name)).chain(args.tables.allow.allow_root.clone()),
                     )?)
                 };
                 (source, resolver)
@@ -70,7 +73,7 @@ fn tell(args: &InfoArgs) -> Result<Result<String, String>> {
         if let Error::Chain(ChainError::Loop(again)) = &error {
             return format!("Backing file '{}' creates an infinite loop.", again.to_text());
         }
-        let why = error.qemu_text().unwrap_or_else(|| with_causes(&error));
+        let why = qemu_text(&error);
         format!("Could not open '{name}': {why}")
     };
     if args.explain {
@@ -111,7 +114,7 @@ fn accounts(
 fn explained(args: &InfoArgs, accounts: &[(String, Account)]) -> Result<String> {
     let documents = accounts.iter().map(|(name, account)| inspect::Document::new(name, None, account));
     let documents: Vec<_> = documents.collect();
-    Ok(match (args.output, &documents[..]) {
+    Ok(match (args.tell.output, &documents[..]) {
         (output::Format::Json, [one]) if !args.backing_chain => one.to_json()?,
         (output::Format::Json, all) => output::json(all)?,
         (output::Format::Human, [one]) if !args.backing_chain => one.to_text(),
@@ -133,7 +136,7 @@ fn gather(
     format: Option<Format>,
     resolver: &dyn Resolver,
 ) -> Result<String, Error> {
-    let json = args.output == output::Format::Json;
+    let json = args.tell.output == output::Format::Json;
     let mut text = if args.backing_chain {
         let infos = ImageInfo::of_chain(&Chain::open(source, format, resolver, &chain_options())?)?;
         if json { chain_to_json(&infos) } else { chain_to_text(&infos) }

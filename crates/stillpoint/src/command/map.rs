@@ -3,13 +3,13 @@
 use std::io::{BufWriter, Write as _};
 
 use anyhow::{Context as _, Result};
-use stillpoint_qcow2::Error;
 use stillpoint_qcow2::map::{GuestMap, MapOptions, json, text};
+use stillpoint_qcow2::{Error, with_causes};
 
 use crate::cli::MapArgs;
 use crate::command::number;
 use crate::command::opened::{self, Opened};
-use crate::command::source::{qemu_text, with_causes};
+use crate::command::source::qemu_text;
 use crate::exit::Exit;
 use crate::logging;
 use crate::output;

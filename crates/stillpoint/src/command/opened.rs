@@ -8,7 +8,7 @@ use stillpoint_qcow2::tables::Snapshot;
 use stillpoint_qcow2::{AnyFile, Chain, ChainOptions, Error, Format, Resolver, Source};
 
 use crate::cli::{AllowArgs, VolumeArgs};
-use crate::command::source::{self, system_text, with_causes};
+use crate::command::source::{self, qemu_text, system_text};
 
 /// An image and its backing files, and who opens what they name.
 pub(crate) struct Opened {
@@ -97,7 +97,7 @@ fn open_with(
     let options = ChainOptions::default().detect_backing_format(true);
     match follow(source, format, &*resolver, &options) {
         Ok((chain, damage)) => Ok(Ok((Opened { chain, resolver }, damage))),
-        Err(error) => could_not_open(error.qemu_text().unwrap_or_else(|| with_causes(&error))),
+        Err(error) => could_not_open(qemu_text(&error)),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use stillpoint_backup::image::VolumeImages;
 use stillpoint_backup::unused_mapping;
-use stillpoint_qcow2::{Error, Source};
+use stillpoint_qcow2::{Error, Source, with_causes};
 use stillpoint_shard::{Doubt, FileRef, ShardedFile, Volume};
 
 use crate::cli::VolumeArgs;
@@ -68,22 +68,6 @@ pub(crate) fn image(args: &VolumeArgs, name: &str) -> Result<Result<Source, Stri
 pub(crate) fn system_text(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
-}
-
-/// An error with all its causes in one line.
-pub(crate) fn with_causes(error: &Error) -> String {
-    causes(error)
-}
-
-/// The same of any error.
-pub(crate) fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text.push_str(&format!(": {next}"));
-        cause = next.source();
-    }
-    text
 }
 
 /// What qemu-img says of an error, where it has words for it; else what we do.

@@ -40,6 +40,8 @@ fn stdout_and_exit_codes_are_qemu_imgs() {
         &["info", "-U", "--backing-chain", "top.qcow2"],
         &["info", "-U", "--backing-chain", "--output", "json", "top.qcow2"],
         &["info", "-U", "--output", "json", "made.qcow2"],
+        &["info", "--object", "secret,id=key,data=still", "-f", "qcow2", "base.qcow2"],
+        &["info", "--force-share", "-b", "--format", "qcow2", "--output=json", "top.qcow2"],
         &["info", "plain.raw"],
         &["info", "-f", "raw", "base.qcow2"],
         &["info", "-f", "qcow2", "plain.raw"],
@@ -59,6 +61,13 @@ fn stdout_and_exit_codes_are_qemu_imgs() {
         let complaint = String::from_utf8_lossy(&theirs.stderr).replace("qemu-img: ", "stillpoint: ");
         assert_eq!(String::from_utf8_lossy(&ours.stderr), complaint, "{args:?}");
     }
+}
+
+#[test]
+fn an_image_is_named_by_its_file_and_not_by_options() {
+    let mut command = stillpoint();
+    command.args(["info", "--image-opts", "driver=qcow2,file.filename=a.qcow2"]).assert().code(1);
+    assert!(stderr(&mut command).contains("name the image's file"), "{}", stderr(&mut command));
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod ls;
 mod map;
 mod measure;
 mod sharded;
+mod signals;
 mod snapshots;
 mod volume;
 
