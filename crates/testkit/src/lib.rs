@@ -5,3 +5,4 @@
 
 pub mod image;
 pub mod volume;
+pub mod xfs;

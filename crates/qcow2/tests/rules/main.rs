@@ -13,6 +13,7 @@ mod lenient_chains;
 mod limits;
 mod mutation;
 mod plans;
+mod reflink;
 mod round_trip;
 mod streams;
 mod table_limits;
