@@ -1,6 +1,7 @@
 //! `stillpoint measure`: what `qemu-img measure` tells.
 
 use anyhow::Result;
+use stillpoint_qcow2::Name;
 use stillpoint_qcow2::map::{GuestMap, MapOptions};
 use stillpoint_qcow2::measure::{Layout, Measure};
 use stillpoint_qcow2::tables::{ClusterSize, Snapshot, Version};
@@ -52,10 +53,8 @@ fn measure(args: &MeasureArgs) -> Result<Result<Measure, String>> {
             Ok(opened) => opened,
             Err(complaint) => return Ok(Err(complaint)),
         };
-    let Ok(snapshot) = opened.snapshot(args.snapshot.as_deref().map(snapshot_name)) else {
-        return Ok(Err("Failed to load snapshot: Can't find snapshot".into()));
-    };
-    Ok(of_image(name, &opened, snapshot, &target))
+    let snapshot = args.snapshot.as_deref().map(|wanted| find_snapshot(&opened, wanted)).transpose();
+    Ok(snapshot.and_then(|snapshot| of_image(name, &opened, snapshot, &target)))
 }
 
 /// What is asked for, and the size if that is given in the place of an image.
@@ -99,9 +98,29 @@ fn of_image(
     measured.map_err(|error| error.to_string())
 }
 
-/// The name in qemu-img's long form `snapshot.name=NAME`, or the short one.
-fn snapshot_name(text: &str) -> &str {
-    text.strip_prefix("snapshot.id=").or_else(|| text.strip_prefix("snapshot.name=")).unwrap_or(text)
+/// The snapshot that `wanted` names: an ID or a NAME, or in qemu-img's long form
+/// `snapshot.id=ID,snapshot.name=NAME`, of which either may be left out.
+fn find_snapshot<'a>(opened: &'a Opened, wanted: &str) -> Result<&'a Snapshot, String> {
+    let not_found = || "Failed to load snapshot: Can't find snapshot".to_owned();
+    if !wanted.starts_with("snapshot.") {
+        return opened.snapshot(Some(wanted)).ok().flatten().ok_or_else(not_found);
+    }
+    let (mut id, mut name) = (None, None);
+    for option in wanted.split(',') {
+        match option.split_once('=') {
+            Some(("snapshot.id", value)) => id = Some(value),
+            Some(("snapshot.name", value)) => name = Some(value),
+            _ => {
+                let key = option.split_once('=').map_or(option, |(key, _)| key);
+                logging::complain(&format!("Invalid parameter '{key}'"));
+                return Err(format!("Failed in parsing snapshot param '{wanted}'"));
+            }
+        }
+    }
+    let is = |is: &Name, wanted: Option<&str>| wanted.is_none_or(|wanted| is.as_bytes() == wanted.as_bytes());
+    let image = opened.chain.layers().first().and_then(|layer| layer.image());
+    let mut snapshots = image.map_or(&[][..], |image| image.snapshots()).iter();
+    snapshots.find(|snapshot| is(&snapshot.id, id) && is(&snapshot.name, name)).ok_or_else(not_found)
 }
 
 /// What is converted to.

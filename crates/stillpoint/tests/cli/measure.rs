@@ -61,3 +61,34 @@ fn stdout_stderr_and_exit_codes_are_qemu_imgs() {
         same_as_qemu_img(&qemu_img, arguments);
     }
 }
+
+#[test]
+fn a_snapshot_is_named_by_id_or_name_as_qemu_img_has_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let Some(qemu_img) = QemuImg::find(dir.path()) else { return };
+    let data = |byte| ClusterSpec::Data(vec![byte; 65536]);
+    // Each is of another size, and one is called as another's id is.
+    let mut image = ImageBuilder::v3();
+    for (number, (id, name)) in [("1", "first"), ("2", "1"), ("3", "third")].into_iter().enumerate() {
+        let mut snapshot = SnapshotSpec::new(id, name).extra(0, 1 << 20, 0);
+        snapshot.clusters = (0..=number as u64).map(|at| (at, data(7))).collect();
+        image = image.snapshot(snapshot);
+    }
+    fs::write(dir.path().join("a.qcow2"), image.build()).expect("written");
+    for wanted in [
+        "1",
+        "first",
+        "third",
+        "nobody",
+        "snapshot.id=1",
+        "snapshot.name=1",
+        "snapshot.id=3",
+        "snapshot.name=3",
+        "snapshot.id=2,snapshot.name=1",
+        "snapshot.id=1,snapshot.name=1",
+        "snapshot.colour=1",
+        "snapshot.name=1,x=y",
+    ] {
+        same_as_qemu_img(&qemu_img, &["measure", "-O", "qcow2", "-U", "-l", wanted, "a.qcow2"]);
+    }
+}
