@@ -3,13 +3,26 @@
 use std::io::{IsTerminal as _, Write as _};
 
 use anstyle::{AnsiColor, Style};
-use clap::ColorChoice;
+use clap::{ColorChoice, ValueEnum as _};
+use stillpoint_qcow2::with_causes;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::Global;
 
 /// The variable that holds a filter, such as `debug` or `stillpoint_georep=trace`. It wins over `-v` and `-q`.
 const VARIABLE: &str = "STILLPOINT_LOG";
+
+/// What `--color`, or its variable, says, of a command line that nobody has understood yet.
+pub(crate) fn colors_asked_for() -> ColorChoice {
+    let args: Vec<String> =
+        std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let value = |(number, argument): (usize, &String)| match argument.strip_prefix("--color")? {
+        "" => args.get(number + 1).cloned(),
+        rest => rest.strip_prefix('=').map(str::to_owned),
+    };
+    let asked = args.iter().enumerate().find_map(value).or_else(|| std::env::var("STILLPOINT_COLOR").ok());
+    asked.and_then(|asked| ColorChoice::from_str(&asked, false).ok()).unwrap_or_default()
+}
 
 /// Has everything that is written coloured or not from now on; `auto` heeds `NO_COLOR`.
 pub(crate) fn choose_colors(when: ColorChoice) {
@@ -43,20 +56,7 @@ pub(crate) fn start(global: &Global) {
 
 /// Tells a failure, with its causes.
 pub(crate) fn failed(error: &anyhow::Error) {
-    complain(&with_causes(error));
-}
-
-/// An error and its causes, but those that the text before them has told already.
-fn with_causes(error: &anyhow::Error) -> String {
-    let mut told = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if told.is_empty() {
-            told = cause;
-        } else if !told.contains(&cause) {
-            told = told + ": " + &cause;
-        }
-    }
-    told
+    complain(&with_causes(error.as_ref()));
 }
 
 /// Writes one complaint to stderr, and no line feed after it.
@@ -80,18 +80,4 @@ pub(crate) fn lines(lines: impl IntoIterator<Item = String>) {
 pub(crate) fn complain(text: &str) {
     let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
     anstream::eprintln!("{red}stillpoint:{red:#} {text}");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cause_is_told_once_and_none_is_left_out() {
-        let error =
-            anyhow::anyhow!("no such file").context("can't open a: no such file").context("can't run");
-        assert_eq!(with_causes(&error), "can't run: can't open a: no such file");
-        let error = anyhow::anyhow!("third").context("second").context("first");
-        assert_eq!(with_causes(&error), "first: second: third");
-    }
 }

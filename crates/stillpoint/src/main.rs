@@ -13,8 +13,8 @@ mod signals;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use clap::error::ErrorKind;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use cli::{Cli, Command};
 use exit::Exit;
@@ -23,7 +23,9 @@ use exit::Exit;
 const QEMU_IMG_VERBS: [&str; 5] = ["info", "check", "map", "measure", "compare"];
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    // What clap says of a wrong command line is coloured as that asks for, too.
+    let command = Cli::command().color(logging::colors_asked_for());
+    let cli = match command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };

@@ -115,6 +115,10 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  stillpoint version
+  stillpoint version --output json")]
 pub(crate) struct VersionArgs {
     /// How to write it
     #[arg(long, value_enum, default_value = "human", env = "STILLPOINT_OUTPUT")]

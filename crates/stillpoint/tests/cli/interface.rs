@@ -51,8 +51,8 @@ fn help_names_every_verb_and_its_exit_codes() {
 }
 
 #[test]
-fn every_verb_that_takes_arguments_has_help_with_an_example() {
-    for verb in &VERBS[..VERBS.len() - 1] {
+fn every_verb_has_help_with_an_example() {
+    for verb in VERBS {
         let mut command = stillpoint();
         command.args([verb, "--help"]).assert().code(0);
         let help = stdout(&mut command);
@@ -192,4 +192,31 @@ fn complaints_are_coloured_only_when_asked_for_or_on_a_terminal() {
     assert!(!failing(&[]).contains('\x1b'));
     assert!(!failing(&["--color", "never"]).contains('\x1b'));
     assert!(failing(&["--color", "always"]).contains('\x1b'));
+}
+
+/// Runs it at a terminal of its own, as script(1) makes one. `None` where that isn't installed.
+fn at_a_terminal(command: &str, variable: Option<(&str, &str)>) -> Option<String> {
+    let mut script = std::process::Command::new("script");
+    script.args(["-q", "-e", "-c", command, "/dev/null"]).stdin(Stdio::null());
+    script.env("TERM", "xterm").env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE").env_remove("CI");
+    script.envs(variable);
+    let Ok(output) = script.output() else {
+        println!("skipped: no script");
+        return None;
+    };
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn no_color_is_heeded_at_a_terminal() {
+    let program = env!("CARGO_BIN_EXE_stillpoint");
+    for wrong in ["info /nowhere/at/all", "locate --nonsense"] {
+        let command = format!("{program} {wrong}");
+        let Some(coloured) = at_a_terminal(&command, None) else { return };
+        assert!(coloured.contains('\x1b'), "{coloured:?}");
+        let plain = at_a_terminal(&command, Some(("NO_COLOR", "1"))).expect("it ran before");
+        assert!(!plain.is_empty() && !plain.contains('\x1b'), "{plain:?}");
+        let never = at_a_terminal(&format!("{program} --color never {wrong}"), None).expect("it ran before");
+        assert!(!never.is_empty() && !never.contains('\x1b'), "{never:?}");
+    }
 }
