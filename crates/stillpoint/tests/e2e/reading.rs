@@ -31,17 +31,25 @@ fn without_live_facts(mut info: Value) -> Value {
 pub(crate) fn info(stage: &Stage) -> Result<()> {
     let site = stage.lab.site(SiteName::A);
     let mount = site.mount();
+    let (sizes, widths) = if std::env::var_os("STILLPOINT_FULL").is_some() {
+        ("512 1k 2k 4k 8k 16k 32k 64k 128k 256k 512k 1M 2M", "1 2 4 8 16 32 64")
+    } else {
+        ("512 4k 64k 2M", "1 16 64")
+    };
     // All on the volume: what the guest has, and images of many kinds.
     let script = format!(
         "set -e; mkdir -p {0}/info; cd {0}/info; rm -f *
-         for s in 512 4k 64k 2M; do qemu-img create -q -f qcow2 -o cluster_size=$s c$s.qcow2 20M; done
-         for r in 1 16 64; do qemu-img create -q -f qcow2 -o refcount_bits=$r r$r.qcow2 20M; done
+         for s in {sizes}; do qemu-img create -q -f qcow2 -o cluster_size=$s c$s.qcow2 20M; done
+         for r in {widths}; do qemu-img create -q -f qcow2 -o refcount_bits=$r r$r.qcow2 20M; done
          qemu-img create -q -f qcow2 -o compat=0.10 v2.qcow2 20M
          qemu-img create -q -f qcow2 -o compression_type=zstd,extended_l2=on,lazy_refcounts=on zstd.qcow2 20M
          qemu-img create -q -f qcow2 --object secret,id=s,data=still -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 luks.qcow2 20M
          qemu-img create -q -f qcow2 -o data_file=data.raw data.qcow2 20M
          qemu-img bitmap --add -g 64k r16.qcow2 nightly; qemu-img bitmap --add --disable r16.qcow2 old
          qemu-img snapshot -c first c64k.qcow2; qemu-img snapshot -c 'second one' c64k.qcow2
+         qemu-img create -q -f qcow2 vm.qcow2 20M; qemu-img snapshot -c without vm.qcow2
+         printf 'savevm with\\nquit\\n' | qemu-system-x86_64 -M none -accel tcg -display none -nodefaults \\
+           -monitor stdio -drive if=none,format=qcow2,file=vm.qcow2 >&2
          qemu-img create -q -f qcow2 -b c64k.qcow2 -F qcow2 middle.qcow2
          qemu-img create -q -f qcow2 -b middle.qcow2 -F qcow2 top.qcow2
          qemu-img create -q -f raw plain.raw 9M
@@ -49,7 +57,7 @@ pub(crate) fn info(stage: &Stage) -> Result<()> {
         mount.display()
     );
     let names = site.sh(&script)?;
-    let mut compared = 0;
+    let (mut compared, mut vm_states) = (0, 0);
     for name in names.lines().filter(|name| *name != "data.raw") {
         for chain in [false, true] {
             let inside = Path::new("info").join(name);
@@ -76,11 +84,17 @@ pub(crate) fn info(stage: &Stage) -> Result<()> {
             let (ours, theirs) = (without_live_facts(ours), without_live_facts(theirs));
             ensure!(ours == theirs, "{name}, chain {chain}:\nours {ours:#}\nqemu-img {theirs:#}");
             compared += 1;
+            // Of a chain there is a list.
+            let first = ours.get(0).unwrap_or(&ours);
+            let snapshots = first["snapshots"].as_array().into_iter().flatten();
+            vm_states += snapshots.filter(|snapshot| snapshot["vm-state-size"] != 0).count();
         }
     }
     eprintln!("info through the bricks: {compared} compared");
     site.sh(&format!("rm -r {}/info", mount.display()))?;
-    ensure!(compared >= 26, "only {compared} were compared");
+    let kinds = sizes.split(' ').count() + widths.split(' ').count() + 8;
+    ensure!(compared == 2 * kinds, "{compared} were compared of {kinds} kinds, each alone and as a chain");
+    ensure!(vm_states > 0, "no snapshot that was compared has a VM state");
     Ok(())
 }
 
