@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use stillpoint_qcow2::{Below, FileId, Name, Reference, ReferenceError, Resolver, Source, Target};
-use stillpoint_shard::{FileRef, ShardError, ShardedFile, Volume};
+use stillpoint_shard::{FileOptions, FileRef, ShardError, ShardedFile, Volume};
 
 /// Opens what an image names below any of several local directories.
 #[derive(Debug)]
@@ -80,11 +80,19 @@ impl VolumeImages {
     /// # Errors
     /// As [`Volume::open_file`].
     pub fn open(&self, name: &str) -> Result<Source, ShardError> {
+        self.open_with(name, &FileOptions::default())
+    }
+
+    /// The same, where what the file's base tells is lost or wrong.
+    ///
+    /// # Errors
+    /// As [`Volume::open_file_with`].
+    pub fn open_with(&self, name: &str, options: &FileOptions) -> Result<Source, ShardError> {
         let reference = match name.parse()? {
             FileRef::Path(path) => FileRef::Path(self.in_volume(&path).unwrap_or(path)),
             other => other,
         };
-        Ok(source(self.volume.open_file(&reference)?, name.into()))
+        Ok(source(self.volume.open_file_with(&reference, options)?, name.into()))
     }
 
     /// The path from the volume's root on, `.` and `..` taken out: directories of a volume are no links. `None` if it

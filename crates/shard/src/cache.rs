@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use stillpoint_storage::{Extent, FileStorage, Storage};
 
 use crate::disperse::{Fragments, Trouble};
+use crate::file::Compared;
 use crate::topology::BrickName;
 
 /// Which shard of which file.
@@ -21,6 +22,8 @@ pub(crate) enum OpenShard {
         storage: Arc<FileStorage>,
         brick: BrickName,
     },
+    /// All good copies of it, which are compared.
+    Compared(Compared),
     /// The fragments that it is decoded from.
     Fragments(Fragments),
 }
@@ -30,6 +33,7 @@ impl OpenShard {
     pub(crate) fn len(&self) -> u64 {
         match self {
             Self::Copy { storage, .. } => storage.len(),
+            Self::Compared(copies) => copies.len(),
             Self::Fragments(fragments) => fragments.len(),
         }
     }
@@ -45,6 +49,7 @@ impl OpenShard {
                 };
                 read.map_err(|error| Trouble::Read(brick.clone(), error))
             }
+            Self::Compared(copies) => copies.read_at(offset, buf),
             Self::Fragments(fragments) => fragments.read_at(offset, buf),
         }
     }
@@ -52,6 +57,7 @@ impl OpenShard {
     pub(crate) fn next_extent(&self, offset: u64) -> io::Result<Extent> {
         match self {
             Self::Copy { storage, .. } => storage.next_extent(offset),
+            Self::Compared(copies) => copies.next_extent(offset),
             Self::Fragments(fragments) => fragments.next_extent(offset),
         }
     }

@@ -136,7 +136,9 @@ pub enum ShardError {
     },
     /// Every copy is blamed by another, or no copy with data is good (AFR's accusation counters).
     #[error(
-        "{what} is in split-brain: {why}\n{matrix}heal the volume, or choose a brick whose copy is to be believed"
+        "{what} is in split-brain: {why}\n{matrix}{}heal the volume, or choose which copy is to be believed, on the \
+         command line with --split-brain source-brick=BRICK, latest-mtime or bigger-file",
+        undecided_text(undecided)
     )]
     SplitBrain {
         /// The file, shard or directory.
@@ -145,6 +147,8 @@ pub enum ShardError {
         why: &'static str,
         /// Who blames whom.
         matrix: crate::replica::Matrix,
+        /// The rules of the caller's that decided nothing: no brick of theirs has a copy, or copies are equal by them.
+        undecided: Vec<String>,
     },
     /// Of a dispersed file there are not enough fragments that are of one state.
     #[error(
@@ -192,8 +196,8 @@ pub enum ShardError {
         xattr: String,
     },
     /// Copies that ought to be of one file have different gfids.
-    #[error("{what} has gfid {} on brick {}, but {} on brick {}: a split-brain of its name; choose a copy \
-        with `gluster volume heal VOLUME split-brain`, or read from one side with the other's bricks left out",
+    #[error("{what} has gfid {} on brick {}, but {} on brick {}: a split-brain of its name; choose a copy, here on the \
+        command line with --split-brain, or for good with `gluster volume heal VOLUME split-brain`",
         copies[0].1, copies[0].0, copies[1].1, copies[1].0)]
     GfidMismatch {
         /// The file, shard or directory.
@@ -230,6 +234,32 @@ pub enum ShardError {
         subvolume: String,
         /// The target that it names.
         target: String,
+    },
+    /// Copies that ought to be the same, or fragments of one state, differ. Found only where they are compared.
+    #[error(
+        "the good copies of {what} differ in the {len} bytes from its offset {offset} on, on bricks {}; nothing tells which \
+         is right",
+        List(bricks)
+    )]
+    Diverged {
+        /// The file or shard.
+        what: String,
+        /// Where in it, in bytes, the difference begins.
+        offset: u64,
+        /// How many bytes from there on are known to hold a difference.
+        len: u64,
+        /// The bricks with the copies that were compared.
+        bricks: Vec<BrickName>,
+    },
+    /// A brick was named that the volume does not have.
+    #[error("{brick} is no brick of volume {volume}; it has {}", List(have))]
+    NoSuchBrick {
+        /// The name given.
+        brick: BrickName,
+        /// The volume's name.
+        volume: String,
+        /// Its bricks.
+        have: Vec<BrickName>,
     },
     /// The brick's tree changed while it was read.
     #[error(
@@ -286,6 +316,10 @@ fn asked_text(asked: Option<&str>) -> String {
         Some(name) => format!("no volume {name:?} is described"),
         None => "several volumes or none are described; say which is meant, on the command line with --volume-name".to_owned(),
     }
+}
+
+fn undecided_text(rules: &[String]) -> String {
+    if rules.is_empty() { String::new() } else { format!("{} decided nothing; ", rules.join(" and ")) }
 }
 
 impl ShardError {

@@ -30,14 +30,19 @@ mod finding;
 pub mod raw;
 pub mod replica;
 mod set;
+mod split_brain;
 mod topology;
 mod tree;
 mod volume;
 
 pub use error::{MissingBrick, ShardError};
-pub use file::{Located, PresentShard, ShardCopy, ShardState, ShardedFile, Standing};
-pub use finding::Finding;
-pub use topology::{
-    Brick, BrickMap, BrickMapping, BrickName, Doubt, Munging, Origin, Subvolume, SubvolumeKind, Topology,
+pub use file::{
+    FileOptions, Located, PresentShard, Remains, ShardCopy, ShardState, ShardedFile, SizeChoice, Standing,
 };
-pub use volume::{Entry, EntryKind, FileRef, OpenOptions, Volume, Walk};
+pub use finding::Finding;
+pub use split_brain::{Chooser, SplitBrain, SplitBrainChoice, SplitBrainCopy, SplitBrainOf};
+pub use topology::{
+    Brick, BrickDir, BrickMap, BrickMapping, BrickName, Doubt, Munging, Origin, Subvolume, SubvolumeKind,
+    Topology,
+};
+pub use volume::{Entry, EntryKind, FileRef, LeftOver, Names, OnChoice, OpenOptions, Volume, Walk};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::raw::xattr::Pending;
 use crate::topology::BrickName;
 
 /// Who blames whom in a replica set, for one kind of change (data, metadata or entry) of one file or directory.
@@ -22,6 +23,10 @@ pub struct Row {
     pub present: bool,
     /// Changes that it saw and the brick of that number did not; itself included.
     pub blames: Vec<u32>,
+    /// The same of every kind, of which [`blames`](Self::blames) are one.
+    pub counters: Vec<Pending>,
+    /// Changes begun and not known to be finished.
+    pub dirty: Pending,
 }
 
 /// What AFR's rules make of a [`Matrix`].
@@ -96,7 +101,7 @@ impl Matrix {
 }
 
 impl fmt::Display for Matrix {
-    /// A line for each brick: whom it blames, by the number of its line.
+    /// A line for each brick: whom it blames, by the number of its line, and all its counters.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, row) in self.rows.iter().enumerate() {
             write!(f, "  {i} {}{}", row.brick, if row.arbiter { " (arbiter)" } else { "" })?;
@@ -110,9 +115,22 @@ impl fmt::Display for Matrix {
                 write!(f, " {j} ({count} changes)")?;
                 anyone = true;
             }
-            writeln!(f, "{}", if anyone { "" } else { " no one" })?;
+            f.write_str(if anyone { "; data/metadata/entry" } else { " no one; data/metadata/entry" })?;
+            for (j, counters) in row.counters.iter().enumerate() {
+                write!(f, " {j}: {},", Counters(*counters))?;
+            }
+            writeln!(f, " dirty: {}", Counters(row.dirty))?;
         }
         Ok(())
+    }
+}
+
+/// Counters as `data/metadata/entry`.
+struct Counters(Pending);
+
+impl fmt::Display for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.0.data, self.0.metadata, self.0.entry)
     }
 }
 
@@ -126,6 +144,8 @@ mod tests {
             arbiter: arbiter == Some(i),
             present: !absent.contains(&i),
             blames: blames.to_vec(),
+            counters: Vec::new(),
+            dirty: Pending::default(),
         };
         Matrix { rows: blames.iter().enumerate().map(row).collect() }
     }

@@ -1,6 +1,8 @@
 //! Writing results to stdout.
 
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
@@ -27,6 +29,15 @@ pub(crate) fn stream(write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result
     let mut out = io::BufWriter::new(anstream::stdout().lock());
     write(&mut out)?;
     out.flush().context("can't write to stdout")
+}
+
+/// A name that may hold anything but NUL and `/`, in one line that controls no terminal.
+pub(crate) fn one_line(path: &Path) -> String {
+    let bytes = path.as_os_str().as_bytes();
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
+        _ => bytes.escape_ascii().to_string(),
+    }
 }
 
 /// Writes JSON to stdout.

@@ -94,6 +94,12 @@ pub fn file_manifest(
         shards,
         digest: Digest::of_nothing(),
         bytes_read,
+        choices: file
+            .findings()
+            .iter()
+            .filter(|finding| finding.is_choice())
+            .map(ToString::to_string)
+            .collect(),
     };
     manifest.digest = manifest.computed_digest();
     Ok(Digested { manifest, gfids })

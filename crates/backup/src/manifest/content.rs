@@ -122,6 +122,7 @@ mod tests {
             shards: shards.collect(),
             digest: Digest::of_nothing(),
             bytes_read: 0,
+            choices: Vec::new(),
         };
         manifest.digest = manifest.computed_digest();
         let mut told = 0;

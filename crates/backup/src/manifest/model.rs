@@ -70,6 +70,9 @@ pub struct FileManifest {
     pub digest: Digest,
     /// How many bytes were read for it.
     pub bytes_read: u64,
+    /// What a rule or word of the caller's decided, where the bricks prove nothing: copies in split-brain, a size.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<String>,
 }
 
 impl FileManifest {
@@ -167,6 +170,7 @@ mod tests {
             ],
             digest: Digest::of_nothing(),
             bytes_read: 6,
+            choices: Vec::new(),
         };
         manifest.digest = manifest.computed_digest();
         manifest

@@ -337,6 +337,7 @@ mod tests {
             shards,
             digest: Digest::of_nothing(),
             bytes_read: 10,
+            choices: Vec::new(),
         };
         file.digest = file.computed_digest();
         file

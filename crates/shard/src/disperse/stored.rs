@@ -37,8 +37,10 @@ pub(crate) struct Fragments {
 pub(crate) enum Trouble {
     /// A brick's fragment can't be read.
     Read(BrickName, io::Error),
-    /// The fragments on these bricks contradict each other in the stripes at that offset.
-    Torn(u64, Vec<BrickName>),
+    /// The fragments on these bricks contradict each other in so many bytes from that offset on.
+    Torn(u64, u64, Vec<BrickName>),
+    /// The copies on these bricks differ in so many bytes from that offset on.
+    Diverged(u64, u64, Vec<BrickName>),
 }
 
 impl Fragments {
@@ -101,7 +103,8 @@ impl Fragments {
             check.decode(tail, &mut again);
             if again != stripes {
                 let bricks = self.fragments.iter().map(|fragment| fragment.brick.clone()).collect();
-                return Err(Trouble::Torn(first * self.code.stripe() as u64, bricks));
+                let (offset, len) = (first * self.code.stripe() as u64, stripes.len() as u64);
+                return Err(Trouble::Torn(offset, len, bricks));
             }
         }
         Ok(())

@@ -113,7 +113,7 @@ fn stamps(sets: &[Set], dirs: &[SetDir]) -> Result<Vec<(i64, u64)>, ShardError> 
 }
 
 /// The number of a shard as Gluster writes it: decimal, without sign or leading zeros, from 1 on.
-fn number(text: &[u8]) -> Option<u64> {
+pub(crate) fn number(text: &[u8]) -> Option<u64> {
     match text {
         [b'1'..=b'9', rest @ ..] if rest.iter().all(u8::is_ascii_digit) => {
             std::str::from_utf8(text).ok()?.parse().ok()

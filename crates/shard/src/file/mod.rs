@@ -1,11 +1,14 @@
 //! One file of a volume, put together from its shards.
 
+mod compared;
 mod index;
 mod open;
 mod opened;
+mod options;
 mod part;
 mod rank;
 mod read;
+mod remains;
 mod state;
 
 use std::path::PathBuf;
@@ -20,9 +23,13 @@ use crate::set::{Held, Seen};
 use crate::tree::Directory;
 use crate::volume::{FileRef, Inner, Place, Resolved};
 
+pub(crate) use compared::Compared;
 use index::ShardIndex;
+pub(crate) use index::number as shard_number;
 pub(crate) use open::Stat;
+pub use options::{FileOptions, Remains, SizeChoice};
 use rank::Ranked;
+use remains::Gone;
 pub use state::{Located, PresentShard, ShardCopy, ShardState, Standing};
 
 /// A file of a volume, read from its bricks: a [`Storage`](stillpoint_storage::Storage).
@@ -40,6 +47,8 @@ pub struct ShardedFile {
     /// `None` where the file is not sharded.
     shard_size: Option<u64>,
     base: Place,
+    /// Set where the base is gone, and `base` leads to nothing.
+    gone: Option<Gone>,
     index: ShardIndex,
     /// Whether a name that no brick has is proven to be absent.
     absence_is_proven: bool,
@@ -193,6 +202,9 @@ impl ShardedFile {
     /// A shard's copies, ranked; `None` for a hole. Decides by the xattrs of every copy, and keeps the choice.
     fn ranked(&self, index: u64) -> Result<Option<Ranked>, ShardError> {
         let what = || self.what(index);
+        if let (0, Some(gone)) = (index, &self.gone) {
+            return Err(gone.base_unknown(what()));
+        }
         let resolved = if index == 0 {
             self.inner.look_everywhere(&self.base, false, &what)?
         } else {
@@ -203,6 +215,7 @@ impl ShardedFile {
             // The base was there when the file was opened.
             Resolved::Nothing if index == 0 => return Err(self.changed(index)),
             Resolved::Nothing => {
+                self.may_be_deleted(index)?;
                 self.keep(index, Choice::Hole);
                 return Ok(None);
             }
@@ -211,7 +224,7 @@ impl ShardedFile {
             return Err(self.changed(index));
         }
         let ranked = self.inner.rank(set, copies, &what)?;
-        findings.into_iter().for_each(|finding| self.findings.add(finding));
+        self.inner.note(&self.findings, findings);
         self.note(index, &ranked);
         // Which fragments are read is seen anew when a shard is opened again: their xattrs tell its size, too.
         if let (None, &[chosen]) = (ranked.coded, ranked.chosen())
@@ -265,6 +278,12 @@ impl ShardedFile {
         }
         let hash = self.inner.hash(name.as_os_str().as_encoded_bytes());
         self.inner.resolve(dirs, hash, held, self.inner.all_sets_known, &what)
+    }
+
+    /// The error where a shard that is absent may have been deleted with its file.
+    fn may_be_deleted(&self, index: u64) -> Result<(), ShardError> {
+        let unknown = self.gone.as_ref().and_then(|gone| gone.absent(self.what(index)));
+        unknown.map_or(Ok(()), Err)
     }
 
     /// The error, or else the absence, of a shard that no brick has.

@@ -7,10 +7,12 @@ use std::sync::atomic::Ordering;
 use stillpoint_storage::{FileStorage, Storage};
 
 use super::rank::{Coded, Ranked};
-use super::{Choice, ShardedFile};
+use super::{Choice, Compared, ShardedFile};
 use crate::ShardError;
 use crate::cache::OpenShard;
 use crate::disperse::{Fragment, Fragments};
+use crate::finding::Finding;
+use crate::set::Copy;
 use crate::tree::{Found, LINKTO_MODE, OpenFile};
 
 impl ShardedFile {
@@ -24,8 +26,10 @@ impl ShardedFile {
             self.choice(index).map_or(Choice::Open, |kept| Choice::unpack(kept.load(Ordering::Relaxed)));
         let kept = match kept {
             Choice::Hole => return Ok(None),
-            Choice::Brick(set, member) => self.open_copy(index, usize::from(set), usize::from(member))?,
-            Choice::Open => None,
+            Choice::Brick(set, member) if !self.inner.options.compare => {
+                self.open_copy(index, usize::from(set), usize::from(member))?
+            }
+            Choice::Open | Choice::Brick(..) => None,
         };
         let open = match kept {
             Some(open) => open,
@@ -33,6 +37,7 @@ impl ShardedFile {
                 let Some(ranked) = self.ranked(index)? else { return Ok(None) };
                 match ranked.coded {
                     Some(coded) => self.fragments(index, ranked, coded)?,
+                    None if self.inner.options.compare => self.compared(index, ranked)?,
                     None => {
                         let chosen = ranked.sources.first().copied();
                         let mut copies = ranked.copies.copies.into_iter();
@@ -60,12 +65,38 @@ impl ShardedFile {
         Ok(OpenShard::Copy { storage: Arc::new(storage), brick })
     }
 
+    /// All good copies, the one that would be read first.
+    fn compared(&self, index: u64, ranked: Ranked) -> Result<OpenShard, ShardError> {
+        let set = self.inner.sets.get(ranked.set).ok_or_else(|| self.changed(index))?;
+        if ranked.sources.len() < 2 && set.trees.len() > 1 {
+            self.findings.add(Finding::NotCompared { what: self.what(index) });
+        }
+        let place = |copy: &Copy| ranked.sources.iter().position(|member| *member == copy.member);
+        let mut good: Vec<(usize, Copy)> =
+            ranked.copies.copies.into_iter().filter_map(|copy| Some((place(&copy)?, copy))).collect();
+        good.sort_by_key(|(place, _)| *place);
+        let mut copies = Vec::with_capacity(good.len());
+        for (_, copy) in good {
+            let storage = self.storage(index, ranked.set, copy.member, copy.open.file)?;
+            // Cut off since its length was looked at.
+            if storage.len() < copy.open.len {
+                return Err(self.changed(index));
+            }
+            copies.push((set.brick(copy.member), storage));
+        }
+        Ok(OpenShard::Compared(Compared::new(copies)))
+    }
+
     /// The fragments that are read; all good ones where they are to be checked against each other.
     fn fragments(&self, index: u64, ranked: Ranked, coded: Coded) -> Result<OpenShard, ShardError> {
         let set = self.inner.sets.get(ranked.set).ok_or_else(|| self.changed(index))?;
         let needed = coded.code.data();
         let decoder = set.decoder(ranked.chosen()).ok_or_else(|| self.changed(index))?;
-        let checked = coded.unfinished && ranked.sources.len() > needed;
+        let compare = self.inner.options.compare;
+        let checked = (coded.unfinished || compare) && ranked.sources.len() > needed;
+        if compare && !checked {
+            self.findings.add(Finding::NotCompared { what: self.what(index) });
+        }
         let last = ranked.sources.get(ranked.sources.len().saturating_sub(needed)..).unwrap_or_default();
         let check = if checked { Some(set.decoder(last).ok_or_else(|| self.changed(index))?) } else { None };
         let opened = if checked { ranked.sources.clone() } else { ranked.chosen().to_vec() };

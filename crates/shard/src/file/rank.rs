@@ -5,7 +5,7 @@ use super::state::{PresentShard, ShardCopy, Standing};
 use crate::ShardError;
 use crate::disperse::Code;
 use crate::finding::Finding;
-use crate::set::{Copies, Copy, Readable};
+use crate::set::{Copies, Copy, Readable, Sources};
 use crate::volume::Inner;
 
 /// A shard that is there, with its copies ranked.
@@ -16,6 +16,8 @@ pub(super) struct Ranked {
     pub(super) sources: Vec<usize>,
     /// How the shard is coded, where the copies are fragments.
     pub(super) coded: Option<Coded>,
+    /// What a rule of the caller's decided of the copies, where it had to.
+    pub(super) decided: Option<Finding>,
 }
 
 /// A shard in fragments.
@@ -65,9 +67,9 @@ impl Inner {
         if let Some(code) = found.code {
             let Readable { size, members, unfinished } = found.readable(code, &copies, what)?;
             let coded = Some(Coded { code, size, unfinished });
-            return Ok(Ranked { set, copies, sources: members, coded });
+            return Ok(Ranked { set, copies, sources: members, coded, decided: None });
         }
-        let sources = found.data_sources(&copies, what)?;
+        let Sources { members: sources, chosen } = found.data_sources(&copies, what)?;
         let all_empty = copies.copies.iter().all(|copy| copy.open.len == 0);
         if self.may_have_unknown_arbiters() && all_empty && !sources.iter().any(|&i| found.holds_data(i)) {
             return Err(unknown(
@@ -78,13 +80,14 @@ impl Inner {
         if sources.is_empty() {
             return Err(unknown("no copy can be read".to_owned()));
         }
-        Ok(Ranked { set, copies, sources, coded: None })
+        Ok(Ranked { set, copies, sources, coded: None, decided: chosen })
     }
 }
 
 impl ShardedFile {
     /// Notes what is odd about a shard's copies.
     pub(super) fn note(&self, index: u64, ranked: &Ranked) {
+        self.inner.note(&self.findings, ranked.decided.clone());
         let good = ranked.copies.copies.iter().filter(|copy| ranked.sources.contains(&copy.member));
         let lengths: Vec<u64> = good.map(|copy| copy.open.len).collect();
         match ranked.coded {

@@ -51,6 +51,7 @@ impl ShardedFile {
         let clip = |end: u64, buf: &[u8]| usize::try_from(end - at).unwrap_or(usize::MAX).min(buf.len());
         if !self.is_listed(index) {
             if !self.absence_is_proven {
+                self.may_be_deleted(index)?;
                 Self::absent(&self.inner, &|| self.what(index))?;
             }
             let n = clip(self.end_of_absent_run(index), buf);
@@ -80,8 +81,11 @@ impl ShardedFile {
                 error.kind(),
                 format!("can't read {} on brick {brick}: {error}", self.what(index)),
             )),
-            Err(Trouble::Torn(offset, bricks)) => {
+            Err(Trouble::Torn(offset, _, bricks)) if !self.inner.options.compare => {
                 Err(ShardError::Torn { what: self.what(index), offset, bricks }.into())
+            }
+            Err(Trouble::Torn(offset, len, bricks) | Trouble::Diverged(offset, len, bricks)) => {
+                Err(ShardError::Diverged { what: self.what(index), offset, len, bricks }.into())
             }
         }
     }

@@ -23,6 +23,10 @@ pub(crate) struct Copy {
     /// [`xattr::SHARD_BLOCK_SIZE`] and [`xattr::SHARD_FILE_SIZE`], where they were asked for and are there.
     pub(crate) shard_size: Option<u64>,
     pub(crate) file_size: Option<xattr::FileSize>,
+    /// What is wrong with one of these two, where it is of no use.
+    pub(crate) bad_base: Option<&'static str>,
+    /// When its content last changed, as Gluster keeps it, where that was asked for and is there.
+    pub(crate) mtime: Option<(i64, i64)>,
     /// The size in bytes of the file that this is a fragment of; 0 for what is no fragment.
     pub(crate) coded_size: u64,
 }
@@ -84,23 +88,34 @@ impl Set {
             }
             None => None,
         };
-        let (mut shard_size, mut file_size) = (None, None);
+        let (mut shard_size, mut file_size, mut bad_base) = (None, None, None);
         if base {
             if let Some(value) = get(xattr::SHARD_BLOCK_SIZE)? {
                 let size = xattr::shard_block_size(&value).filter(|size| *size > 0 && size % 512 == 0);
-                shard_size = Some(size.ok_or("has a shard block size that is no multiple of 512")?);
+                shard_size = size;
+                if size.is_none() {
+                    bad_base = Some("has a shard block size that is no multiple of 512");
+                }
             }
             if let Some(value) = get(xattr::SHARD_FILE_SIZE)? {
                 let size = xattr::file_size(&value).filter(|size| i64::try_from(size.size).is_ok());
-                file_size =
-                    Some(size.ok_or("has a shard file size that is not four words, the first below 2^63")?);
+                file_size = size;
+                if size.is_none() {
+                    bad_base = Some("has a shard file size that is not four words, the first below 2^63");
+                }
             }
         }
+        let mtime = match self.wants_times().then(|| get(xattr::MDATA)).transpose()?.flatten() {
+            Some(value) => xattr::mdata(&value).and_then(|mdata| {
+                Some((i64::try_from(mdata.mtime.sec).ok()?, i64::try_from(mdata.mtime.nsec).ok()?))
+            }),
+            None => None,
+        };
         let blame = self.blame(&open.file, &xattrs)?;
         let coded_size = match self.code {
             Some(code) if linkto.is_none() => fragments::coded_size(code, &open.file, &xattrs)?,
             _ => 0,
         };
-        Ok(Copy { member: i, open, gfid, blame, linkto, shard_size, file_size, coded_size })
+        Ok(Copy { member: i, open, gfid, blame, linkto, shard_size, file_size, bad_base, mtime, coded_size })
     }
 }

@@ -201,7 +201,7 @@ impl Set {
                 }
                 counts
             });
-            return self.link_or_data(Copies { gfid, copies, without }, what);
+            return self.link_or_data(Copies { gfid, copies, without, chosen: Vec::new() }, what);
         }
         if self.is_absent(code, dir, &lack) {
             return Ok(Held::Nothing);

@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::{Change, Copy, DirState, Seen, Set, SetDir};
 use crate::ShardError;
+use crate::finding::Finding;
 
 /// What a subvolume holds under a name.
 #[derive(Debug)]
@@ -25,6 +26,16 @@ pub(crate) struct Copies {
     pub(crate) copies: Vec<Copy>,
     /// In a dispersed set: why a brick that is here has no fragment of it, in words that go on from the brick's name.
     pub(crate) without: Vec<(usize, String)>,
+    /// What a rule of the caller's decided of them.
+    pub(crate) chosen: Vec<Finding>,
+}
+
+/// The bricks whose copies are believed.
+#[derive(Debug)]
+pub(crate) struct Sources {
+    pub(crate) members: Vec<usize>,
+    /// What a rule of the caller's decided, where it had to.
+    pub(crate) chosen: Option<Finding>,
 }
 
 impl Set {
@@ -66,32 +77,43 @@ impl Set {
             }
             return Ok(Held::Nothing);
         };
+        let (mut gfid, mut chosen) = (first.gfid, Vec::new());
         if let Some(second) = good.find(|copy| copy.gfid != first.gfid) {
-            return Err(ShardError::GfidMismatch {
-                what: what(),
-                copies: Box::new([
-                    (self.brick(first.member), first.gfid),
-                    (self.brick(second.member), second.gfid),
-                ]),
-            });
+            let candidates: Vec<&Copy> = copies.iter().filter(|copy| counts(copy.member)).collect();
+            let Some((decided, finding)) = self.decided_gfid(&candidates, what) else {
+                return Err(ShardError::GfidMismatch {
+                    what: what(),
+                    copies: Box::new([
+                        (self.brick(first.member), first.gfid),
+                        (self.brick(second.member), second.gfid),
+                    ]),
+                });
+            };
+            gfid = decided;
+            chosen.push(finding);
         }
-        let gfid = first.gfid;
         // A brick that missed the deletion of another file of the same name still has that one.
         copies.retain(|copy| copy.gfid == gfid);
-        self.link_or_data(Copies { gfid, copies, without: Vec::new() }, what)
+        self.link_or_data(Copies { gfid, copies, without: Vec::new(), chosen }, what)
     }
 
-    pub(super) fn link_or_data(&self, copies: Copies, what: &dyn Fn() -> String) -> Result<Held, ShardError> {
+    pub(super) fn link_or_data(
+        &self,
+        mut copies: Copies,
+        what: &dyn Fn() -> String,
+    ) -> Result<Held, ShardError> {
         let links = copies.copies.iter().filter(|copy| copy.linkto.is_some()).count();
         if links == 0 {
             return Ok(Held::Data(copies));
         }
-        let mut good: Vec<&Copy> = copies.copies.iter().collect();
-        if links < good.len() {
+        let mut members: Vec<usize> = copies.copies.iter().map(|copy| copy.member).collect();
+        if links < members.len() {
             let sources = self.metadata_sources(&copies, what)?;
-            good.retain(|copy| sources.contains(&copy.member));
+            members = sources.members;
+            copies.chosen.extend(sources.chosen);
         }
-        let mut targets: Vec<_> = good.iter().map(|copy| copy.linkto.as_deref()).collect();
+        let good = copies.copies.iter().filter(|copy| members.contains(&copy.member));
+        let mut targets: Vec<_> = good.map(|copy| copy.linkto.as_deref()).collect();
         targets.sort_unstable();
         targets.dedup();
         match targets.as_slice() {
@@ -112,9 +134,9 @@ impl Set {
         &self,
         copies: &Copies,
         what: &dyn Fn() -> String,
-    ) -> Result<Vec<usize>, ShardError> {
+    ) -> Result<Sources, ShardError> {
         let blames = copies.copies.iter().map(|copy| (copy.member, &copy.blame));
-        self.sources(what, Change::Metadata, blames)
+        self.decided(self.sources(what, Change::Metadata, blames), Change::Metadata, &copies.copies)
     }
 
     /// The bricks whose copies have the latest content, the one to read from first.
@@ -124,15 +146,16 @@ impl Set {
         &self,
         copies: &Copies,
         what: &dyn Fn() -> String,
-    ) -> Result<Vec<usize>, ShardError> {
+    ) -> Result<Sources, ShardError> {
         let blames = copies.copies.iter().map(|copy| (copy.member, &copy.blame));
-        let sources = self.sources(what, Change::Data, blames)?;
+        let sources = self.sources(what, Change::Data, blames);
+        let Sources { members, chosen } = self.decided(sources, Change::Data, &copies.copies)?;
         let mut ranked: Vec<&Copy> =
-            copies.copies.iter().filter(|copy| sources.contains(&copy.member)).collect();
+            copies.copies.iter().filter(|copy| members.contains(&copy.member)).collect();
         ranked.sort_by_key(|copy| {
             let rank = (copy.open.len, copy.blame.witnessed(Change::Data), copy.open.mtime);
             (std::cmp::Reverse(rank), copy.member)
         });
-        Ok(ranked.into_iter().map(|copy| copy.member).collect())
+        Ok(Sources { members: ranked.into_iter().map(|copy| copy.member).collect(), chosen })
     }
 }

@@ -4,6 +4,7 @@ mod copy;
 mod directory;
 mod fragments;
 mod held;
+mod split_brain;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,6 +14,7 @@ use crate::disperse::{Code, Decoder};
 use crate::error::MissingBrick;
 use crate::raw::xattr::{self, EcCounters, Pending};
 use crate::replica::{Matrix, Row, Verdict};
+use crate::split_brain::SplitBrainChoice;
 use crate::topology::{BrickName, Subvolume, SubvolumeKind};
 use crate::tree::{BrickTree, FoundDirectory as TreeDirectory, Xattrs, for_each_name};
 use crate::{OpenOptions, ShardError};
@@ -20,7 +22,7 @@ use crate::{OpenOptions, ShardError};
 pub(crate) use copy::{Copy, Seen};
 pub(crate) use directory::{DirState, SetDir, covers_all_hashes};
 pub(crate) use fragments::Readable;
-pub(crate) use held::{Copies, Held};
+pub(crate) use held::{Copies, Held, Sources};
 
 /// Which of AFR's counters is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +52,8 @@ pub(crate) struct Set {
     clients: HashMap<String, usize>,
     /// Whether they are known of all bricks.
     all_clients_known: bool,
-    prefer: Option<usize>,
+    /// What is to be believed in split-brain.
+    rules: Vec<SplitBrainChoice>,
     /// How files are coded, where the subvolume is dispersed.
     pub(crate) code: Option<Code>,
     /// Decoders by the bricks that they are for, a bit each.
@@ -90,10 +93,6 @@ impl Set {
         let numbered = subvolume.bricks.iter().enumerate();
         let clients = numbered.filter_map(|(number, brick)| Some((brick.client.clone()?, number))).collect();
         let all_clients_known = subvolume.bricks.iter().all(|brick| brick.client.is_some());
-        let prefer = options
-            .prefer
-            .as_ref()
-            .and_then(|prefer| subvolume.bricks.iter().position(|brick| &brick.name == prefer));
         let holds_data = trees.iter().map(|_| OnceLock::new()).collect();
         let code = match subvolume.kind {
             SubvolumeKind::Disperse { redundancy } => {
@@ -106,7 +105,7 @@ impl Set {
             trees,
             clients,
             all_clients_known,
-            prefer,
+            rules: options.split_brain.clone(),
             code,
             decoders: Mutex::default(),
             holds_data,
@@ -198,6 +197,8 @@ impl Set {
                 arbiter: brick.arbiter,
                 present: false,
                 blames: Vec::new(),
+                counters: Vec::new(),
+                dirty: Pending::default(),
             })
             .collect();
         for (i, blame) in copies {
@@ -211,12 +212,14 @@ impl Set {
             if let Some(row) = rows.get_mut(i) {
                 row.present = true;
                 row.blames = blame.about.iter().map(|&pending| change.of(pending)).collect();
+                row.counters.clone_from(&blame.about);
+                row.dirty = blame.dirty;
             }
         }
         Ok(Matrix { rows })
     }
 
-    /// The good ones among the copies, by number of their brick; the caller's choice where it is split-brain.
+    /// The good ones among the copies, by number of their brick.
     fn sources<'a>(
         &self,
         what: &dyn Fn() -> String,
@@ -228,17 +231,12 @@ impl Set {
         }
         let matrix = self.matrix(what, change, copies)?;
         let verdict = if change == Change::Data { matrix.data_sources() } else { matrix.sources() };
-        let why = match verdict {
-            Verdict::Sources(sources) => return Ok(sources),
-            Verdict::NonePresent => return Ok(Vec::new()),
-            Verdict::SplitBrain(why) => why,
-        };
-        let usable = |&i: &usize| {
-            matrix.rows.get(i).is_some_and(|row| row.present && !(row.arbiter && change == Change::Data))
-        };
-        match self.prefer.filter(usable) {
-            Some(preferred) => Ok(vec![preferred]),
-            None => Err(ShardError::SplitBrain { what: what(), why, matrix }),
+        match verdict {
+            Verdict::Sources(sources) => Ok(sources),
+            Verdict::NonePresent => Ok(Vec::new()),
+            Verdict::SplitBrain(why) => {
+                Err(ShardError::SplitBrain { what: what(), why, matrix, undecided: Vec::new() })
+            }
         }
     }
 }

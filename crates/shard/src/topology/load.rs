@@ -44,15 +44,36 @@ impl Topology {
     /// # Errors
     /// When nothing there describes a volume, or not the one asked for, or it can't be read.
     pub fn load(path: impl AsRef<Path>, volume: Option<&str>) -> Result<Self, ShardError> {
+        Self::load_earlier(path, volume, 0)
+    }
+
+    /// As [`load`](Self::load), but of a log's whole volfiles of that volume the one that many before the last: what the
+    /// volume was made of before bricks were added, removed or replaced.
+    ///
+    /// # Errors
+    /// As there, and when `back` is not 0 and it is no log, or has too few volfiles.
+    pub fn load_earlier(
+        path: impl AsRef<Path>,
+        volume: Option<&str>,
+        back: usize,
+    ) -> Result<Self, ShardError> {
         let path = path.as_ref();
         let meta = std::fs::metadata(path).map_err(|error| ShardError::io("look at", path, error))?;
+        let no_log = || ShardError::Spec {
+            what: path.display().to_string(),
+            problem: "it is no log, so there is no earlier volfile in it".to_owned(),
+        };
         if meta.is_dir() {
+            if back > 0 {
+                return Err(no_log());
+            }
             return Self::load_dir(path, volume);
         }
         let described = match spec::kind(path)? {
+            Kind::Xml | Kind::Volfile if back > 0 => Err(no_log()),
             Kind::Xml => Self::from_volume_info_xml(&spec::read_text(path)?, volume),
             Kind::Volfile => Self::from_volfile(&spec::read_text(path)?, volume),
-            Kind::Log => Self::from_log(BufReader::new(spec::open(path)?), volume, 0),
+            Kind::Log => Self::from_log(BufReader::new(spec::open(path)?), volume, back),
         };
         described.map_err(|error| match error {
             ShardError::Spec { problem, .. } => {

@@ -13,6 +13,7 @@ use std::fmt;
 use serde::Serialize;
 use uuid::Uuid;
 
+pub use bricks::BrickDir;
 pub use doubt::Doubt;
 pub use map::{BrickMap, BrickMapping};
 pub use name::BrickName;

@@ -208,6 +208,14 @@ impl BrickTree {
         })
     }
 
+    /// Bytes of the regular file `name` in `dir`; 0 where there is none.
+    pub(crate) fn len_of(&self, dir: &Directory, name: &[u8]) -> u64 {
+        let name = Path::new(std::ffi::OsStr::from_bytes(name));
+        let stat = rustix::fs::statat(&dir.fd, name, AtFlags::SYMLINK_NOFOLLOW).ok();
+        let file = stat.filter(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
+        file.and_then(|stat| u64::try_from(stat.st_size).ok()).unwrap_or(0)
+    }
+
     /// What `name`, a single component, leads to in `dir`. A file is open for reading afterwards.
     pub(crate) fn find(&self, dir: &Directory, name: &Path) -> Result<Found, ShardError> {
         let fail = |doing, error: Errno| ShardError::io(doing, self.local.join(&dir.path).join(name), error);

@@ -3,6 +3,7 @@
 mod beneath;
 mod brick;
 mod names;
+mod parent;
 mod xattrs;
 
 pub(crate) use brick::{BrickTree, Directory, Found, FoundDirectory, Kind, LINKTO_MODE, OpenFile};

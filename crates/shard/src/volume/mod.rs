@@ -1,5 +1,7 @@
 //! A volume, opened on the bricks that are here.
 
+mod left;
+mod names;
 mod open;
 mod reference;
 mod resolve;
@@ -14,11 +16,15 @@ use uuid::Uuid;
 use crate::ShardError;
 use crate::cache::Cache;
 use crate::error::MissingBrick;
-use crate::file::ShardedFile;
+use crate::file::{FileOptions, ShardedFile};
+use crate::finding::{Finding, Findings};
 use crate::raw::hash;
 use crate::set::{DirState, Set, SetDir, covers_all_hashes};
+use crate::split_brain::SplitBrainChoice;
 use crate::topology::{BrickMap, BrickName, Munging, Origin, Topology};
 
+pub use left::LeftOver;
+pub use names::Names;
 pub use reference::FileRef;
 pub(crate) use resolve::{Place, Resolved};
 pub use walk::{Entry, EntryKind, Walk};
@@ -29,14 +35,31 @@ pub struct OpenOptions {
     /// At most about this many shards are kept open at a time, over all files of the volume; at least 16. On a
     /// dispersed subvolume each counts as many times as fragments make it up.
     pub max_open_shards: usize,
-    /// The brick whose copy is to be believed where the copies are in split-brain.
-    pub prefer: Option<BrickName>,
+    /// Which copy is to be believed where copies are in split-brain: the first of these rules that decides. With none
+    /// that decides it is an error.
+    pub split_brain: Vec<SplitBrainChoice>,
+    /// Reads every byte from all good copies of a shard, or all fragments, and takes a difference for an error
+    /// ([`ShardError::Diverged`]). Nothing is copied by the kernel then.
+    pub compare: bool,
+    /// Told of each choice that a rule or word of the caller's made where the bricks prove nothing
+    /// ([`Finding::is_choice`]), once, when it is made; also kept with the file's findings.
+    pub on_choice: Option<OnChoice>,
+}
+
+/// What is told of choices.
+#[derive(Clone)]
+pub struct OnChoice(pub Arc<dyn Fn(&Finding) + Send + Sync>);
+
+impl std::fmt::Debug for OnChoice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OnChoice")
+    }
 }
 
 impl Default for OpenOptions {
     /// 256 open shards, and split-brain is an error.
     fn default() -> Self {
-        Self { max_open_shards: 256, prefer: None }
+        Self { max_open_shards: 256, split_brain: Vec::new(), compare: false, on_choice: None }
     }
 }
 
@@ -57,6 +80,9 @@ pub(crate) struct Inner {
     pub(crate) all_sets_known: bool,
     pub(crate) cache: Cache,
     pub(crate) next_file: AtomicU64,
+    pub(crate) options: OpenOptions,
+    /// Choices that were told.
+    told: Findings,
 }
 
 impl Volume {
@@ -139,7 +165,17 @@ impl Volume {
     pub fn entry(&self, file: &FileRef) -> Result<Entry, ShardError> {
         match file {
             FileRef::Path(path) => self.inner.entry_at(path),
-            FileRef::Gfid(gfid) => self.inner.entry_of(*gfid),
+            FileRef::Gfid(gfid) => match self.inner.entry_of(*gfid) {
+                Err(error @ (ShardError::NotFound { .. } | ShardError::Unknown { .. })) => {
+                    let Ok(left) = self.open_file(file) else { return Err(error) };
+                    let (path, kind) = (PathBuf::from(file.to_string()), left.remains());
+                    let Some(remains) = kind else { return Err(error) };
+                    let kind =
+                        EntryKind::Remains { size: left.size(), shard_size: left.shard_size(), remains };
+                    Ok(Entry { path, gfid: Some(*gfid), kind })
+                }
+                other => other,
+            },
         }
     }
 
@@ -150,17 +186,43 @@ impl Volume {
     /// # Errors
     /// When there is no such file, or it can't be told, or its copies are in split-brain, or it can't be read.
     pub fn open_file(&self, file: &FileRef) -> Result<ShardedFile, ShardError> {
+        self.open_file_with(file, &FileOptions::default())
+    }
+
+    /// As [`open_file`](Self::open_file), where what the file's base tells is lost or wrong.
+    ///
+    /// A file that is named by its gfid need not have a base any more: what is left of one that was deleted, while its
+    /// shards wait for that in `/.shard/.remove_me`, or of one of which nothing but shards is there
+    /// ([`ShardedFile::remains`]). Its first shard is not known then, nor is a shard that is absent: it may be a hole, or
+    /// deleted already. Its size and that of its shards are those that its marker tells; else up to where the last shard
+    /// goes, and the length of the longest shards. A finding tells what is not the bricks' own word.
+    ///
+    /// # Errors
+    /// As there, and when an option makes no sense, or it is not known how long a shard is.
+    pub fn open_file_with(&self, file: &FileRef, options: &FileOptions) -> Result<ShardedFile, ShardError> {
         let place = match file {
             FileRef::Path(path) => self.inner.place_of_path(path)?,
             FileRef::Gfid(gfid) => self.inner.place_of_gfid(*gfid)?,
         };
-        ShardedFile::open(Arc::clone(&self.inner), file.clone(), place)
+        ShardedFile::open(Arc::clone(&self.inner), file.clone(), place, options)
     }
 }
 
 impl Inner {
     pub(crate) fn missing(&self) -> Vec<MissingBrick> {
         self.sets.iter().flat_map(Set::missing).collect()
+    }
+
+    /// Keeps findings of a file, and tells of those that are choices.
+    pub(crate) fn note(&self, of: &Findings, findings: impl IntoIterator<Item = Finding>) {
+        for finding in findings {
+            if let Some(on_choice) = self.options.on_choice.as_ref().filter(|_| finding.is_choice())
+                && let Some(new) = self.told.note(&finding)
+            {
+                (on_choice.0)(&new);
+            }
+            of.add(finding);
+        }
     }
 
     /// Whether the layouts of `dirs` show that no subvolume is left out. Only bricks given by hand can leave one out.

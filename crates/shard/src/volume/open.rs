@@ -8,9 +8,10 @@ use uuid::Uuid;
 use super::{Inner, OpenOptions};
 use crate::ShardError;
 use crate::cache::Cache;
-use crate::disperse::Code;
 use crate::error::MissingBrick;
+use crate::finding::Findings;
 use crate::set::{DirState, Set};
+use crate::split_brain::SplitBrainChoice;
 use crate::topology::{Brick, BrickMap, Origin, SubvolumeKind, Topology};
 use crate::tree::BrickTree;
 
@@ -27,6 +28,18 @@ impl Inner {
         options: &OpenOptions,
     ) -> Result<Self, ShardError> {
         map.check(&topology)?;
+        for choice in &options.split_brain {
+            if let SplitBrainChoice::SourceBrick(brick) = choice
+                && !topology.bricks().any(|known| known.name == *brick)
+            {
+                let have = topology.bricks().map(|known| known.name.clone()).collect();
+                return Err(ShardError::NoSuchBrick {
+                    brick: brick.clone(),
+                    volume: topology.volume.clone(),
+                    have,
+                });
+            }
+        }
         let mut bricks = topology
             .bricks()
             .map(|brick| look_for(brick, &topology, map))
@@ -70,9 +83,25 @@ impl Inner {
         let any_shards = shard_dirs.iter().any(|dir| dir.state == DirState::Present);
         let all_sets_known = Self::knows_all_sets(&topology, if any_shards { &shard_dirs } else { &roots });
         // A dispersed shard is as many open files as it takes fragments.
-        let files = sets.iter().filter_map(|set| set.code).map(Code::data).max().unwrap_or(1);
+        let files = |set: &Set| match set.code {
+            Some(code) if !options.compare => code.data(),
+            // All are opened where they are compared.
+            _ if options.compare => set.trees.len().max(1),
+            _ => 1,
+        };
+        let files = sets.iter().map(files).max().unwrap_or(1);
         let cache = Cache::new(options.max_open_shards / files);
-        Ok(Self { topology, id, sets, shard_dirs, all_sets_known, cache, next_file: AtomicU64::new(0) })
+        Ok(Self {
+            topology,
+            id,
+            sets,
+            shard_dirs,
+            all_sets_known,
+            cache,
+            next_file: AtomicU64::new(0),
+            options: options.clone(),
+            told: Findings::default(),
+        })
     }
 }
 

@@ -32,16 +32,28 @@ pub(crate) enum Resolved {
 
 impl Inner {
     /// Looks for a name on every brick that is here; twice where there is nothing. A file that was moved while they were
-    /// looked at may have been on none of them when it was their turn.
+    /// looked at may have been on none of them when it was their turn. A base whose size is nonsense counts as one that
+    /// can't be used.
     pub(crate) fn look_everywhere(
         &self,
         place: &Place,
         base: bool,
         what: &dyn Fn() -> String,
     ) -> Result<Resolved, ShardError> {
-        match self.look_once(place, base, what) {
+        self.look_with(place, base, false, what)
+    }
+
+    /// The same; where the caller tells the size, what a base tells need not make sense.
+    pub(crate) fn look_with(
+        &self,
+        place: &Place,
+        base: bool,
+        is_told: bool,
+        what: &dyn Fn() -> String,
+    ) -> Result<Resolved, ShardError> {
+        match self.look_once(place, base, is_told, what) {
             Ok(Resolved::Nothing) | Err(ShardError::DanglingLinkto { .. }) => {
-                self.look_once(place, base, what)
+                self.look_once(place, base, is_told, what)
             }
             looked => looked,
         }
@@ -51,6 +63,7 @@ impl Inner {
         &self,
         place: &Place,
         base: bool,
+        is_told: bool,
         what: &dyn Fn() -> String,
     ) -> Result<Resolved, ShardError> {
         let mut held = Vec::with_capacity(self.sets.len());
@@ -60,7 +73,12 @@ impl Inner {
                 seen.push(match (set.tree(i), member) {
                     (None, _) => Seen::NotLooked,
                     (Some(_), None) => Seen::Absent,
-                    (Some(_), Some(member)) => set.look(i, member, &place.name, base)?,
+                    (Some(_), Some(member)) => match set.look(i, member, &place.name, base)? {
+                        Seen::Copy(copy) if !is_told && copy.bad_base.is_some() => {
+                            Seen::Bad(copy.bad_base.unwrap_or_default().to_owned())
+                        }
+                        seen => seen,
+                    },
                 });
             }
             held.push(set.judge(dir, seen, what)?);
@@ -130,7 +148,8 @@ impl Inner {
                 used: data.get(at).map_or("?", |(s, _)| name(*s)).to_owned(),
             });
         }
-        let (set, copies) = data.swap_remove(at);
+        let (set, mut copies) = data.swap_remove(at);
+        findings.append(&mut copies.chosen);
         if let Some(hashed) = hashed
             && hashed != set
             && !linked(set)

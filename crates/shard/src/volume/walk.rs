@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{Inner, Place, bad_path, names_of};
 use crate::ShardError;
-use crate::file::Stat;
+use crate::file::{Remains, Stat};
 use crate::raw::xattr;
 use crate::set::{DirState, SetDir};
 use crate::tree::{Kind, for_each_name};
@@ -46,6 +46,15 @@ pub enum EntryKind {
         shard_size: Option<u64>,
         /// The subvolume that has it, or its base.
         subvolume: String,
+    },
+    /// What is left of a file whose base is gone. Found by its gfid only.
+    Remains {
+        /// Its size in bytes: what the marker of a deleted file tells, else up to where its last shard goes.
+        size: u64,
+        /// Bytes in a shard.
+        shard_size: Option<u64>,
+        /// Why it has no base.
+        remains: Remains,
     },
     /// A symbolic link.
     Symlink,

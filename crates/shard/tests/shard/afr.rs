@@ -1,6 +1,8 @@
 //! Which copy is read: AFR's rules on real trees.
 
-use stillpoint_shard::{BrickMap, Finding, OpenOptions, ShardError, ShardState, Standing, Topology, Volume};
+use stillpoint_shard::{
+    BrickMap, Finding, OpenOptions, ShardError, ShardState, SplitBrainChoice, Standing, Topology, Volume,
+};
 use stillpoint_storage::Storage;
 use stillpoint_testkit::volume::{Change, Shape};
 
@@ -72,7 +74,8 @@ fn copies_that_blame_each_other_are_an_error_that_shows_who_blames_whom() {
     assert!(text.contains(&built.trees.brick_name(0)) && text.contains(&built.trees.brick_name(1)), "{text}");
     // The caller's choice decides.
     for (brick, seed) in [(0, 1), (1, 2)] {
-        let options = OpenOptions { prefer: Some(built.name(brick)), ..OpenOptions::default() };
+        let choice = SplitBrainChoice::SourceBrick(built.name(brick));
+        let options = OpenOptions { split_brain: vec![choice], ..OpenOptions::default() };
         let volume = Volume::open(built.topology(), &BrickMap::default(), options).unwrap();
         let file = volume.open_file(&"disk".parse().unwrap()).unwrap();
         let mut buf = vec![0; SHARD];

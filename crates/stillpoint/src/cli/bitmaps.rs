@@ -6,6 +6,7 @@ use super::VolumeArgs;
 use crate::output::Format;
 
 #[derive(Debug, Args)]
+#[command(mut_arg("file_size", |arg| arg.visible_alias("size")))]
 #[command(after_help = "\
 Lists the persistent dirty bitmaps and how much each holds, and with --ranges which parts of the guest's disk. What is
 stored of a bitmap in use, or of one that was not saved, can't be believed: it is listed, but its bits are not told.

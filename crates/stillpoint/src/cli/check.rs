@@ -6,6 +6,7 @@ use super::VolumeArgs;
 use crate::output::Format;
 
 #[derive(Debug, Args)]
+#[command(mut_arg("file_size", |arg| arg.visible_alias("size")))]
 #[command(after_help = "\
 Takes qemu-img's options, counts what it counts, and writes what it writes, messages on stderr included. Neither the
 key of an encrypted image nor its backing or data files are needed, and no lock is taken. Nothing is ever repaired.

@@ -6,6 +6,7 @@ use super::DiskArgs;
 use crate::output::Format;
 
 #[derive(Debug, Args)]
+#[command(mut_arg("file_size", |arg| arg.visible_alias("size")))]
 #[command(after_help = "\
 Takes qemu-img's options and writes what it writes. No locks are taken, so it is as 'qemu-img compare -U'. What the
 images name is opened only below each image's own directory unless --allow-root or --allow-any widen it.

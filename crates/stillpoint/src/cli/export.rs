@@ -9,6 +9,7 @@ use super::VolumeArgs;
 use crate::output::Format;
 
 #[derive(Debug, Args)]
+#[command(mut_arg("file_size", |arg| arg.visible_alias("size")))]
 #[command(
     override_usage = "stillpoint export [OPTIONS] PATH OUT\n       stillpoint export [OPTIONS] --into DIR PATH…",
     after_help = "\
@@ -29,7 +30,9 @@ Examples:
   stillpoint export --brick /bricks/b0 --brick /bricks/b1 gfid:0f2c… /restore/disk.qcow2
   stillpoint export --volume gv1.xml --into /restore --manifest /restore/manifest.json vm1/disk.qcow2 vm2/disk.qcow2
   stillpoint export --brick /bricks/b0 --brick /bricks/b1 --into /restore --allow-missing /
-  stillpoint export --volume gv1.xml --resume --allow-missing vm1/disk.qcow2 /restore/disk.qcow2"
+  stillpoint export --volume gv1.xml --resume --allow-missing vm1/disk.qcow2 /restore/disk.qcow2
+  stillpoint export --volume gv1.xml --compare vm1/disk.qcow2 /restore/disk.qcow2
+  stillpoint export --volume gv1.xml --split-brain source-brick=h1:/bricks/b0 vm1/disk.qcow2 /restore/disk.qcow2"
 )]
 pub(crate) struct ExportArgs {
     /// Replace OUT if it exists
@@ -56,6 +59,11 @@ pub(crate) struct ExportArgs {
     /// Write the digests of all shards of all files to FILE, and compare what was written with them
     #[arg(long, value_name = "FILE")]
     pub(crate) manifest: Option<PathBuf>,
+
+    /// Read every byte from all good copies, or fragments, and compare them: a difference is an error that names the
+    /// bricks, or with --allow-missing left out
+    #[arg(long, env = "STILLPOINT_COMPARE")]
+    pub(crate) compare: bool,
 
     /// How many files are copied at a time; as many as there are processors, at most 4, by default
     #[arg(long, value_name = "N", env = "STILLPOINT_JOBS")]

@@ -26,6 +26,7 @@ pub(crate) enum CompressionType {
 }
 
 #[derive(Debug, Args)]
+#[command(mut_arg("file_size", |arg| arg.visible_alias("size")))]
 #[command(after_help = "\
 The guest's disk, through all backing files, as a file of its own. What reads as zeros stays a hole. On a file system
 that can, the new file shares blocks with the old one. All that goes through this program is read again and compared

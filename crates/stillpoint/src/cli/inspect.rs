@@ -7,6 +7,7 @@ use super::read::size;
 use crate::output::Format;
 
 #[derive(Debug, Args)]
+#[command(mut_arg("file_size", |arg| arg.visible_alias("size")))]
 #[command(after_help = "\
 Tells in plain words what an image is, what each of its features means, and what it refers to outside of itself.
 Nothing that it names is opened.

@@ -5,6 +5,7 @@ use clap::Args;
 use super::{TableArgs, TellArgs};
 
 #[derive(Debug, Args)]
+#[command(mut_arg("file_size", |arg| arg.visible_alias("size")))]
 #[command(after_help = "\
 Takes qemu-img's options and writes what it writes; no lock is taken and no key is needed. For people only data is told
 that lies somewhere as it is; an image with other data ends with an error, and '--output json' tells everything.

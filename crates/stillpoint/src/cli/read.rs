@@ -6,6 +6,7 @@ use super::{SiteArgs, TableArgs, TellArgs, VolumeArgs};
 use crate::output::Format;
 
 #[derive(Debug, Args)]
+#[command(mut_arg("file_size", |arg| arg.visible_alias("size")))]
 #[command(after_help = "\
 Takes qemu-img's options and writes what it writes. No locks are taken, so it is as 'qemu-img info -U'.
 An image's backing and data files are opened only with --backing-chain, and only below the image's own
@@ -38,10 +39,12 @@ pub(crate) struct InfoArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(mut_arg("file_size", |arg| arg.visible_alias("size")))]
 #[command(after_help = "\
 Examples:
   stillpoint locate --volume /var/lib/glusterd/vols/gv1 vm1/disk.qcow2 0
-  stillpoint locate --brick /bricks/b0 --brick /bricks/b1 vm1/disk.qcow2 10M --output json")]
+  stillpoint locate --brick /bricks/b0 --brick /bricks/b1 vm1/disk.qcow2 10M --output json
+  stillpoint locate --volume gv1.xml gfid:0f2c…")]
 pub(crate) struct LocateArgs {
     /// How to write it
     #[arg(long, value_enum, default_value = "human", env = "STILLPOINT_OUTPUT")]
@@ -54,9 +57,10 @@ pub(crate) struct LocateArgs {
     #[arg(value_name = "PATH")]
     pub(crate) path: String,
 
-    /// The byte's offset in the file; K, M, G and T are powers of 1024
+    /// The byte's offset in the file; K, M, G and T are powers of 1024. Of a gfid it can be left out: then only its paths
+    /// are told
     #[arg(value_name = "OFFSET", value_parser = size)]
-    pub(crate) offset: u64,
+    pub(crate) offset: Option<u64>,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ use super::VolumeArgs;
 use crate::output::Format;
 
 #[derive(Debug, Args)]
+#[command(mut_arg("file_size", |arg| arg.visible_alias("size")))]
 #[command(after_help = "\
 Lists the internal snapshots as 'qemu-img snapshot -l' does; the JSON has all that is stored of each: sizes of the disk
 and the VM state, and where its table is. One file is opened, no key is needed, and no lock is taken. What a snapshot

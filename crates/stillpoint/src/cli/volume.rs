@@ -1,10 +1,13 @@
 //! Naming volumes and bricks.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use stillpoint_backup::{Site, SiteSpec};
-use stillpoint_shard::BrickMapping;
+use stillpoint_shard::{BrickMapping, FileOptions, OnChoice, OpenOptions, SizeChoice, SplitBrainChoice};
+
+use super::read::size;
 
 /// Which volume a path is in. With neither `--volume` nor `--brick`, paths are ordinary files.
 #[derive(Debug, Clone, Default, Args)]
@@ -27,23 +30,94 @@ pub(crate) struct VolumeArgs {
     #[arg(long, value_name = "HOST:/PATH=LOCAL", env = "STILLPOINT_MAP", value_delimiter = ',')]
     pub(crate) map: Vec<BrickMapping>,
 
+    /// Which copy to believe where copies are in split-brain: refuse, latest-mtime, bigger-file, or
+    /// source-brick=BRICK, a brick's name or the DIR of a --brick. Repeatable: the first that decides; each shard by
+    /// itself, and each choice is told
+    #[arg(long, value_name = "CHOICE", env = "STILLPOINT_SPLIT_BRAIN", value_delimiter = ',', value_parser = choice)]
+    pub(crate) split_brain: Vec<Choice>,
+
+    /// Take the xattrs of the brick in DIR from FILE, which 'getfattr -d -m- -e hex -R DIR' printed; without it from
+    /// DIR.getfattr, where the file system shows none. Repeatable
+    #[arg(long, value_name = "DIR=FILE", env = "STILLPOINT_XATTRS", value_delimiter = ',', value_parser = dump)]
+    pub(crate) xattrs: Vec<(PathBuf, PathBuf)>,
+
+    /// Of a log's volfiles take the one that many before the last: what the volume was before bricks were added,
+    /// removed or replaced
+    #[arg(long, value_name = "N", env = "STILLPOINT_LOG_VOLFILE", requires = "volume")]
+    pub(crate) log_volfile: Option<usize>,
+
+    /// The file's size, where the one that its base tells is lost or wrong: so many bytes (K, M, G and T are powers of
+    /// 1024), or auto, up to where its last shard goes. Of the file that is named, not of what it is backed by
+    #[arg(long, value_name = "BYTES|auto", env = "STILLPOINT_FILE_SIZE", value_parser = file_size)]
+    pub(crate) file_size: Option<SizeChoice>,
+
+    /// The bytes in a shard of that file, where that is lost
+    #[arg(long, value_name = "BYTES", env = "STILLPOINT_BLOCK_SIZE", value_parser = size)]
+    pub(crate) block_size: Option<u64>,
+
     /// Where the volume was mounted, so that absolute names inside it resolve
     #[arg(long, value_name = "DIR", env = "STILLPOINT_MOUNTED_AT")]
     pub(crate) mounted_at: Option<PathBuf>,
 }
 
+/// A rule for split-brain, or none.
+#[derive(Debug, Clone)]
+pub(crate) struct Choice(Option<SplitBrainChoice>);
+
+fn choice(text: &str) -> Result<Choice, String> {
+    if text == "refuse" {
+        return Ok(Choice(None));
+    }
+    text.parse()
+        .map(|choice| Choice(Some(choice)))
+        .map_err(|error: stillpoint_shard::ShardError| error.to_string())
+}
+
+fn file_size(text: &str) -> Result<SizeChoice, String> {
+    if text == "auto" { Ok(SizeChoice::LastShard) } else { size(text).map(SizeChoice::Bytes) }
+}
+
+fn dump(text: &str) -> Result<(PathBuf, PathBuf), String> {
+    match text.split_once('=') {
+        Some((dir, file)) if !dir.is_empty() && !file.is_empty() => Ok((dir.into(), file.into())),
+        _ => Err("it is not of the form DIR=FILE".to_owned()),
+    }
+}
+
 impl VolumeArgs {
-    /// The volume that is named, if one is.
-    pub(crate) fn site(&self) -> Option<Site> {
-        let spec = match &self.volume {
-            Some(spec) => SiteSpec::Described { spec: spec.clone(), volume: self.volume_name.clone() },
-            None if self.brick.is_empty() => return None,
-            None => match &self.volume_name {
-                None => SiteSpec::Bricks(self.brick.clone()),
-                Some(volume) => SiteSpec::BricksOf { bricks: self.brick.clone(), volume: volume.clone() },
-            },
-        };
-        Some(Site { spec, mappings: self.map.clone() })
+    /// Whether a volume is named.
+    pub(crate) fn is_named(&self) -> bool {
+        self.volume.is_some() || !self.brick.is_empty()
+    }
+
+    /// The first of the options that belong to a volume, where one is given.
+    pub(crate) fn belonging(&self) -> Option<&'static str> {
+        let given = [
+            (!self.map.is_empty(), "--map"),
+            (self.mounted_at.is_some(), "--mounted-at"),
+            (self.volume_name.is_some(), "--volume-name"),
+            (!self.xattrs.is_empty(), "--xattrs"),
+            (self.file_size.is_some(), "--file-size"),
+            (self.block_size.is_some(), "--block-size"),
+            (self.split_brain.iter().any(|choice| choice.0.is_some()), "--split-brain"),
+        ];
+        given.into_iter().find(|(given, _)| *given).map(|(_, option)| option)
+    }
+
+    /// How the file that is named is opened.
+    pub(crate) const fn file_options(&self) -> FileOptions {
+        FileOptions { size: self.file_size, shard_size: self.block_size }
+    }
+
+    /// How the volume is read.
+    pub(crate) fn options(&self) -> OpenOptions {
+        // What follows `refuse` is not asked any more.
+        let rules = self.split_brain.iter().map_while(|choice| choice.0.clone());
+        OpenOptions {
+            split_brain: rules.collect(),
+            on_choice: Some(OnChoice(Arc::new(|choice| tracing::warn!("{choice}")))),
+            ..OpenOptions::default()
+        }
     }
 }
 

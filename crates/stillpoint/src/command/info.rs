@@ -50,7 +50,7 @@ fn tell(args: &InfoArgs) -> Result<Result<String, String>> {
             let mut roots = args.tables.allow.allow_root.clone();
             roots.push(if args.tables.allow.allow_any { PathBuf::new() } else { directory_of(name) });
             let images = VolumeImages::new(volume, args.tables.volume.mounted_at.clone(), &roots);
-            match images.open(name) {
+            match images.open_with(name, &args.tables.volume.file_options()) {
                 Ok(source) => (source, Box::new(images)),
                 Err(error) => return could_not_open(error.to_string()),
             }

@@ -40,7 +40,7 @@ fn judge(args: &InspectArgs) -> Result<Verdict> {
     if let Some(size) = args.max_size {
         options = options.max_size(size);
     }
-    if args.file == "-" && args.volume.site().is_none() {
+    if args.file == "-" && !args.volume.is_named() {
         // A file on stdin can be looked at wholly, a pipe only as it comes by.
         return match Source::open("/dev/stdin") {
             Ok(source) => Ok(Verdict::of_storage(&source.storage, &options)),

@@ -79,7 +79,7 @@ fn open_with(
             let mut roots = allow.allow_root.clone();
             roots.push(if allow.allow_any { PathBuf::new() } else { directory_of(name) });
             let images = VolumeImages::new(opened, volume.mounted_at.clone(), &roots);
-            match images.open(name) {
+            match images.open_with(name, &volume.file_options()) {
                 Ok(source) => (source, Box::new(images)),
                 Err(error) => return could_not_open(error.to_string()),
             }

@@ -2,28 +2,37 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use stillpoint_backup::image::VolumeImages;
 use stillpoint_backup::unused_mapping;
 use stillpoint_qcow2::{Error, Source, with_causes};
-use stillpoint_shard::{Doubt, FileRef, ShardedFile, Volume};
+use stillpoint_shard::{BrickDir, BrickMap, Doubt, FileRef, OpenOptions, Topology, Volume};
 
 use crate::cli::VolumeArgs;
 
 /// The volume that the arguments name, if they name one.
 pub(crate) fn volume(args: &VolumeArgs) -> Result<Option<Volume>> {
-    let Some(site) = args.site() else {
-        if !args.map.is_empty() || args.mounted_at.is_some() || args.volume_name.is_some() {
-            bail!(
-                "--map, --mounted-at and --volume-name belong to a volume: name it with --volume or --brick"
-            );
+    volume_with(args, args.options())
+}
+
+/// The same, read in another way.
+pub(crate) fn volume_with(args: &VolumeArgs, options: OpenOptions) -> Result<Option<Volume>> {
+    if !args.is_named() {
+        if let Some(option) = args.belonging() {
+            bail!("{option} belongs to a volume: name it with --volume or --brick");
         }
         return Ok(None);
-    };
-    let volume = site.open()?;
-    if let Some(brick) = unused_mapping(&site.mappings, &[volume.topology()]) {
-        bail!("--map names the brick {brick}, which volume {} doesn't have", volume.topology().volume);
     }
+    let name = args.volume_name.as_deref();
+    let topology = match &args.volume {
+        Some(spec) => Topology::load_earlier(spec, name, args.log_volfile.unwrap_or(0))?,
+        None => Topology::from_brick_dirs(&brick_dirs(args)?, name)?,
+    };
+    if let Some(brick) = unused_mapping(&args.map, &[&topology]) {
+        bail!("--map names the brick {brick}, which volume {} doesn't have", topology.volume);
+    }
+    let map = brick_map(args, &topology)?;
+    let volume = Volume::open(topology, &map, options)?;
     for doubt in volume.topology().doubts() {
         match doubt {
             Doubt::NotGiven { .. } => tracing::warn!("{doubt}"),
@@ -33,10 +42,53 @@ pub(crate) fn volume(args: &VolumeArgs) -> Result<Option<Volume>> {
     Ok(Some(volume))
 }
 
-/// A file in a volume, which must be named.
-pub(crate) fn file(args: &VolumeArgs, path: &str) -> Result<ShardedFile> {
-    let volume = volume(args)?.context("which volume? Name it with --volume or --brick")?;
-    Ok(volume.open_file(&reference(path, args.mounted_at.as_deref())?)?)
+/// The directories of bricks, each with the dump that it was given.
+fn brick_dirs(args: &VolumeArgs) -> Result<Vec<BrickDir>> {
+    let same = |a: &Path, b: &Path| std::path::absolute(a).ok() == std::path::absolute(b).ok();
+    if let Some((dir, _)) =
+        args.xattrs.iter().find(|(dir, _)| !args.brick.iter().any(|brick| same(brick, dir)))
+    {
+        bail!("--xattrs names {}, which is no --brick", dir.display());
+    }
+    let with_dump = |path: &PathBuf| {
+        let dump = args.xattrs.iter().find(|(dir, _)| same(dir, path));
+        BrickDir { path: path.clone(), xattr_dump: dump.map(|(_, file)| file.clone()) }
+    };
+    Ok(args.brick.iter().map(with_dump).collect())
+}
+
+/// Where the bricks are, and which dumps hold the xattrs of which.
+fn brick_map(args: &VolumeArgs, topology: &Topology) -> Result<BrickMap> {
+    let mut map: BrickMap = args.map.iter().cloned().collect();
+    for (dir, file) in &args.xattrs {
+        let dir = std::path::absolute(dir)?;
+        let mapped = args.map.iter().find(|mapping| {
+            mapping.local.as_ref().and_then(|local| std::path::absolute(local).ok()).as_ref() == Some(&dir)
+        });
+        let brick = match mapped {
+            Some(mapping) => mapping.brick.clone(),
+            None => {
+                let mut own = topology.bricks().filter(|brick| brick.name.path == dir);
+                match (own.next(), own.next()) {
+                    (Some(only), None) => only.name.clone(),
+                    // Of those of another volume nothing is read.
+                    _ if args
+                        .brick
+                        .iter()
+                        .any(|brick| std::path::absolute(brick).ok().as_ref() == Some(&dir)) =>
+                    {
+                        continue;
+                    }
+                    _ => bail!(
+                        "--xattrs names {}, which is not where one brick is; say which with --map",
+                        dir.display()
+                    ),
+                }
+            }
+        };
+        map = map.with_xattr_dump(brick, dir, file);
+    }
+    Ok(map)
 }
 
 /// A file by the path from the volume's root on, by its path below where the volume is mounted, or by its gfid.
@@ -56,7 +108,7 @@ pub(crate) fn image(args: &VolumeArgs, name: &str) -> Result<Result<Source, Stri
     Ok(match volume(args)? {
         Some(volume) => {
             let images = VolumeImages::new(volume, args.mounted_at.clone(), &[]);
-            images.open(name).map_err(|error| error.to_string())
+            images.open_with(name, &args.file_options()).map_err(|error| error.to_string())
         }
         None => {
             Source::open(name).map_err(|error| format!("Could not open '{name}': {}", system_text(&error)))

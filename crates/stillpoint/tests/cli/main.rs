@@ -10,6 +10,7 @@ mod info;
 mod inspect;
 mod interface;
 mod keys;
+mod left;
 mod lenient;
 mod loops;
 mod ls;
@@ -18,6 +19,7 @@ mod measure;
 mod sharded;
 mod signals;
 mod snapshots;
+mod split_brain;
 mod volume;
 
 use assert_cmd::Command;

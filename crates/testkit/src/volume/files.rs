@@ -11,10 +11,10 @@ use super::sparse::punch;
 use super::trees::{BrickTrees, Change, SHARDS};
 
 /// Where a file or shard is on the bricks.
-struct Spot {
-    subvolume: usize,
-    parent: String,
-    path: String,
+pub(super) struct Spot {
+    pub(super) subvolume: usize,
+    pub(super) parent: String,
+    pub(super) path: String,
 }
 
 impl BrickTrees {
@@ -166,7 +166,7 @@ impl BrickTrees {
         Ok(self.xattr(number, path, "trusted.glusterfs.shard.block-size")?.is_some())
     }
 
-    fn base(&self, path: &str) -> io::Result<Spot> {
+    pub(super) fn base(&self, path: &str) -> io::Result<Spot> {
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
         let subvolume = self.hashed_subvolume(parent, name)?;
         Ok(Spot { subvolume, parent: parent.to_owned(), path: path.to_owned() })
@@ -190,7 +190,7 @@ impl BrickTrees {
         Ok((self.shard(path, offset / size)?, offset % size, size - offset % size))
     }
 
-    fn up(&self, spot: &Spot) -> Vec<usize> {
+    pub(super) fn up(&self, spot: &Spot) -> Vec<usize> {
         if self.is_dispersed() {
             return self.current(spot.subvolume, &spot.path, &spot.parent);
         }
@@ -313,7 +313,7 @@ impl BrickTrees {
         Ok(())
     }
 
-    fn make(&mut self, spot: &Spot, gfid: Uuid) -> io::Result<()> {
+    pub(super) fn make(&mut self, spot: &Spot, gfid: Uuid) -> io::Result<()> {
         self.need(spot)?;
         self.refuse_to_bring_back(spot)?;
         for number in self.up(spot) {
@@ -338,7 +338,7 @@ impl BrickTrees {
         Ok(())
     }
 
-    fn unlink(&mut self, spot: &Spot) -> io::Result<()> {
+    pub(super) fn unlink(&mut self, spot: &Spot) -> io::Result<()> {
         self.need(spot)?;
         if self.is_dispersed() {
             let good = self.current(spot.subvolume, &spot.parent, "");

@@ -19,6 +19,7 @@
 
 mod attributes;
 mod damage;
+mod deleted;
 mod disperse;
 mod encode;
 mod files;

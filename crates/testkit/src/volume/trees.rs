@@ -250,7 +250,7 @@ impl BrickTrees {
     }
 
     /// Gives a directory its layout: the subvolumes get equal parts in order, turned by `rotation`.
-    fn lay_out(&mut self, path: &str, rotation: usize) -> io::Result<()> {
+    pub(super) fn lay_out(&mut self, path: &str, rotation: usize) -> io::Result<()> {
         let count = self.shape.subvolumes;
         let part = u32::MAX / count as u32;
         for subvolume in 0..count {

@@ -43,10 +43,10 @@ pub(super) struct Own {
 }
 
 impl Own {
-    /// Looks at a brick.
-    pub(super) fn of(path: &Path) -> Result<Self, ShardError> {
+    /// Looks at a brick, whose xattrs may be in a dump.
+    pub(super) fn of(path: &Path, dump: Option<&Path>) -> Result<Self, ShardError> {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let tree = BrickTree::open(BrickName::local(&path), &path, None)
+        let tree = BrickTree::open(BrickName::local(&path), &path, dump)
             .map_err(|problem| ShardError::NotABrick { path: path.clone(), problem })?;
         let mut own = Self {
             name: tree.name.clone(),

@@ -5,7 +5,7 @@ mod infer;
 mod look;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
@@ -14,6 +14,15 @@ use crate::ShardError;
 use group::Group;
 use look::Own;
 
+/// A brick that is given by its directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrickDir {
+    /// The directory.
+    pub path: PathBuf,
+    /// A dump of `getfattr -d -m- -e hex -R` to take the xattrs from instead of the file system.
+    pub xattr_dump: Option<PathBuf>,
+}
+
 impl Topology {
     /// Makes a topology of brick directories alone, all of one volume: see [`from_bricks_of`](Self::from_bricks_of).
     ///
@@ -21,6 +30,17 @@ impl Topology {
     /// As there; also when they are of several volumes.
     pub fn from_bricks<P: AsRef<Path>>(bricks: &[P]) -> Result<Self, ShardError> {
         Self::from_bricks_of(bricks, None)
+    }
+
+    /// As [`from_bricks_of`](Self::from_bricks_of), of directories of which some have their xattrs in a dump of
+    /// `getfattr -d -m- -e hex -R`. The dumps have to be named again where the volume is opened:
+    /// [`BrickMap::with_xattr_dump`](super::BrickMap::with_xattr_dump).
+    ///
+    /// # Errors
+    /// As there, and when a dump can't be read or is of another brick.
+    pub fn from_brick_dirs(bricks: &[BrickDir], volume: Option<&str>) -> Result<Self, ShardError> {
+        let own = bricks.iter().map(|brick| Own::of(&brick.path, brick.xattr_dump.as_deref()));
+        Self::of_own(own.collect::<Result<_, _>>()?, volume)
     }
 
     /// Makes a topology of those brick directories that are of `volume`, its name or its id; of all, if they are of
@@ -37,9 +57,13 @@ impl Topology {
     /// When a directory is no brick, they are of several volumes and it was not said which or not one of them, or
     /// their layouts contradict each other.
     pub fn from_bricks_of<P: AsRef<Path>>(bricks: &[P], volume: Option<&str>) -> Result<Self, ShardError> {
+        let own = bricks.iter().map(|path| Own::of(path.as_ref(), None));
+        Self::of_own(own.collect::<Result<_, _>>()?, volume)
+    }
+
+    fn of_own(bricks: Vec<Own>, volume: Option<&str>) -> Result<Self, ShardError> {
         let mut volumes: BTreeMap<Uuid, Vec<Own>> = BTreeMap::new();
-        for path in bricks {
-            let own = Own::of(path.as_ref())?;
+        for own in bricks {
             volumes.entry(own.volume_id).or_default().push(own);
         }
         if volumes.is_empty() {

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use stillpoint_backup::Cancel;
 use stillpoint_backup::manifest::{FileManifest, ManifestOptions, file_manifest};
 use stillpoint_shard::export::{self, ExportOptions, MissingPart, Progress, RescueOptions};
-use stillpoint_shard::{EntryKind, FileRef, ShardedFile, Volume};
+use stillpoint_shard::{EntryKind, FileOptions, FileRef, ShardedFile, Volume};
 use stillpoint_storage::FileStorage;
 
 use super::report::Exported;
@@ -20,6 +20,7 @@ pub(super) struct Job {
     /// As it was named, or as it was found.
     pub(super) path: String,
     reference: FileRef,
+    options: FileOptions,
     pub(super) out: PathBuf,
     /// Its size in bytes.
     pub(super) size: u64,
@@ -33,13 +34,28 @@ pub(super) struct Made {
 }
 
 impl Job {
+    /// The one file that is copied, of which the caller may tell more than its base.
+    pub(super) fn of_named(
+        path: String,
+        reference: FileRef,
+        out: PathBuf,
+        volume: &Volume,
+        options: FileOptions,
+    ) -> Result<Self> {
+        if options == FileOptions::default() {
+            return Self::new(path, reference, out, volume);
+        }
+        let size = volume.open_file_with(&reference, &options)?.size();
+        Ok(Self { path, reference, options, out, size })
+    }
+
     pub(super) fn new(path: String, reference: FileRef, out: PathBuf, volume: &Volume) -> Result<Self> {
         let size = match volume.entry(&reference)?.kind {
-            EntryKind::File { size, .. } => size,
+            EntryKind::File { size, .. } | EntryKind::Remains { size, .. } => size,
             EntryKind::Directory => bail!("{path} is a directory; --into takes it, with all files below"),
             _ => bail!("{path} is no regular file"),
         };
-        Ok(Self { path, reference, out, size })
+        Ok(Self { path, reference, options: FileOptions::default(), out, size })
     }
 
     /// Copies the file. `tell` is called with how many bytes were done since its last call.
@@ -50,7 +66,7 @@ impl Job {
         cancel: &Cancel,
         tell: &(dyn Fn(u64) + Sync),
     ) -> Result<Made> {
-        let file = volume.open_file(&self.reference)?;
+        let file = volume.open_file_with(&self.reference, &self.options)?;
         if let (Some(into), Some(parent)) = (&args.into, self.out.parent()) {
             make_directories(into, parent)?;
         }

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
 use stillpoint_backup::manifest::{DiskManifest, Layer, Manifest, SCHEMA_VERSION};
-use stillpoint_shard::{Entry, EntryKind, FileRef, Volume};
+use stillpoint_shard::{Entry, EntryKind, FileOptions, FileRef, OpenOptions, Volume};
 
 use crate::cli::{ExportArgs, Global};
 use crate::command::source;
@@ -25,7 +25,9 @@ use report::Exported;
 const JOBS: usize = 4;
 
 pub(crate) fn run(args: &ExportArgs, global: &Global) -> Result<Exit> {
-    let volume = source::volume(&args.volume)?.context("which volume? Name it with --volume or --brick")?;
+    let options = OpenOptions { compare: args.compare, ..args.volume.options() };
+    let volume = source::volume_with(&args.volume, options)?
+        .context("which volume? Name it with --volume or --brick")?;
     let Plan { jobs, problems } = plan(args, &volume)?;
     for problem in &problems {
         logging::complain(problem);
@@ -83,9 +85,13 @@ fn plan(args: &ExportArgs, volume: &Volume) -> Result<Plan> {
         let [path, out] = &args.names[..] else {
             bail!("give PATH and OUT, or --into DIR and any number of PATHs");
         };
-        plan.jobs.push(Job::new(path.clone(), reference(path)?, out.into(), volume)?);
+        let options = args.volume.file_options();
+        plan.jobs.push(Job::of_named(path.clone(), reference(path)?, out.into(), volume, options)?);
         return Ok(plan);
     };
+    if args.volume.file_options() != FileOptions::default() {
+        bail!("--file-size and --block-size are of one file; without --into, give PATH and OUT");
+    }
     let mut outs = HashSet::new();
     for path in &args.names {
         for (path, reference) in files(volume, path, reference(path)?, &mut plan.problems)? {

@@ -40,6 +40,9 @@ pub(super) struct Exported {
     digest: Option<Digest>,
     /// What was odd on the bricks.
     findings: Vec<String>,
+    /// Those that were not told when they were found.
+    #[serde(skip)]
+    odd: Vec<String>,
     /// Why it wasn't exported.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -73,6 +76,12 @@ impl Exported {
                 .collect(),
             digest: manifest.map(|manifest| manifest.digest),
             gfid: Some(file.gfid().to_string()),
+            odd: file
+                .findings()
+                .iter()
+                .filter(|finding| !finding.is_choice())
+                .map(ToString::to_string)
+                .collect(),
             findings: file.findings().iter().map(ToString::to_string).collect(),
             ..Self::of(job)
         }
@@ -96,13 +105,14 @@ impl Exported {
             missing: Vec::new(),
             digest: None,
             findings: Vec::new(),
+            odd: Vec::new(),
             error: None,
         }
     }
 
     /// Says on stderr what is odd and what is missing.
     pub(super) fn complain(&self) {
-        for finding in &self.findings {
+        for finding in &self.odd {
             tracing::warn!("{finding}");
         }
         for part in &self.missing {

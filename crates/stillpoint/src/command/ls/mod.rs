@@ -1,11 +1,13 @@
 //! `stillpoint ls`.
 
+mod left;
+
 use std::io::Write;
-use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
-use stillpoint_shard::{Entry, EntryKind, FileRef, ShardError, Volume};
+use stillpoint_shard::{Entry, EntryKind, FileRef, Finding, ShardError, Volume};
 
 use crate::cli::LsArgs;
 use crate::command::source;
@@ -31,19 +33,30 @@ struct Listed {
     path: String,
     /// `null` for what has none that can be seen: links and special files.
     gfid: Option<String>,
+    /// The paths that lead to it, where it was named by its gfid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    names: Option<Vec<String>>,
     #[serde(flatten)]
     kind: EntryKind,
 }
 
 pub(crate) fn run(args: &LsArgs) -> Result<Exit> {
     let volume = source::volume(&args.volume)?.context("which volume? Name it with --volume or --brick")?;
+    if args.deleted || args.orphans {
+        return left::list(&volume, args);
+    }
     let file = source::reference(&args.path, args.volume.mounted_at.as_deref())?;
     let mut problems = Vec::new();
+    let names = names_of(&volume, &file, &mut problems)?;
     match args.output {
         Format::Human => output::stream(|out| {
             each(&volume, &file, args, &mut problems, &mut |entry| {
                 write_entry(out, &entry, args.long).context("can't write to stdout")
-            })
+            })?;
+            for name in names.iter().flatten() {
+                writeln!(out, "  named {}", output::one_line(name)).context("can't write to stdout")?;
+            }
+            Ok(())
         })?,
         Format::Json => {
             let mut entries = Vec::new();
@@ -51,6 +64,7 @@ pub(crate) fn run(args: &LsArgs) -> Result<Exit> {
                 entries.push(Listed {
                     path: entry.path.display().to_string(),
                     gfid: entry.gfid.map(|gfid| gfid.to_string()),
+                    names: names.as_ref().map(|names| shown(names)),
                     kind: entry.kind,
                 });
                 Ok(())
@@ -63,6 +77,23 @@ pub(crate) fn run(args: &LsArgs) -> Result<Exit> {
         tracing::warn!("{problem}");
     }
     Ok(if problems.is_empty() { Exit::Done } else { Exit::Partial })
+}
+
+/// The paths of what is named by its gfid. What contradicts them is a problem.
+fn names_of(volume: &Volume, file: &FileRef, problems: &mut Vec<String>) -> Result<Option<Vec<PathBuf>>> {
+    let FileRef::Gfid(gfid) = file else { return Ok(None) };
+    let names = volume.names_of(*gfid)?;
+    for finding in names.findings {
+        match finding {
+            Finding::NoName { .. } => tracing::info!("{finding}"),
+            _ => problems.push(finding.to_string()),
+        }
+    }
+    Ok(Some(names.paths))
+}
+
+fn shown(names: &[PathBuf]) -> Vec<String> {
+    names.iter().map(|name| name.display().to_string()).collect()
 }
 
 /// Calls `tell` with each entry that is to be listed.
@@ -96,6 +127,7 @@ fn write_entry(out: &mut dyn Write, entry: &Entry, long: bool) -> std::io::Resul
             EntryKind::Directory => ('d', None, None),
             EntryKind::File { size, shard_size: None, .. } => ('f', Some(*size), None),
             EntryKind::File { size, shard_size, .. } => ('s', Some(*size), *shard_size),
+            EntryKind::Remains { size, shard_size, .. } => ('r', Some(*size), *shard_size),
             EntryKind::Symlink => ('l', None, None),
             _ => ('o', None, None),
         };
@@ -103,10 +135,5 @@ fn write_entry(out: &mut dyn Write, entry: &Entry, long: bool) -> std::io::Resul
         let gfid = entry.gfid.map_or_else(|| "-".to_owned(), |gfid| gfid.to_string());
         write!(out, "{letter} {:>15} {:>11} {gfid:>36} ", number(size), number(shard_size))?;
     }
-    // A name may hold anything but NUL and `/`; a terminal is not to be controlled by it.
-    let path = entry.path.as_os_str().as_bytes();
-    match std::str::from_utf8(path) {
-        Ok(text) if !text.chars().any(char::is_control) => writeln!(out, "{text}"),
-        _ => writeln!(out, "{}", path.escape_ascii()),
-    }
+    writeln!(out, "{}", output::one_line(&entry.path))
 }
