@@ -397,6 +397,29 @@ impl BrickTrees {
         self.blame_missing(spot, &spot.path, Change::Data)
     }
 
+    /// Blocks of 512 bytes that are allocated for a sharded file: on one brick for each shard, or on as many as are
+    /// needed.
+    fn blocks(&self, path: &str) -> io::Result<u64> {
+        use std::os::unix::fs::MetadataExt;
+        let prefix = format!("{}.", self.files[path]);
+        let mut sum = 0;
+        for subvolume in 0..self.shape.subvolumes {
+            let with_data = self.members(subvolume).filter(|&number| !self.is_arbiter(number));
+            let up: Vec<usize> = with_data.filter(|&number| self.bricks[number].up).collect();
+            for &number in up.iter().take(self.needed()) {
+                let base = self.brick(number).join(path).metadata();
+                sum += base.map_or(0, |base| base.blocks());
+                for entry in std::fs::read_dir(self.brick(number).join(SHARDS))? {
+                    let entry = entry?;
+                    if entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)) {
+                        sum += entry.metadata()?.blocks();
+                    }
+                }
+            }
+        }
+        Ok(sum)
+    }
+
     fn set_size(&mut self, path: &str, size: u64) -> io::Result<()> {
         let spot = self.base(path)?;
         if !self.is_sharded(path)? {
@@ -407,7 +430,7 @@ impl BrickTrees {
         }
         let mut value = [0; 32];
         value[..8].copy_from_slice(&size.to_be_bytes());
-        value[16..24].copy_from_slice(&(size / 512).to_be_bytes());
+        value[16..24].copy_from_slice(&self.blocks(path)?.to_be_bytes());
         for number in self.up(&spot) {
             if self.brick(number).join(path).exists() {
                 self.set_xattr(number, path, "trusted.glusterfs.shard.file-size", &value)?;

@@ -146,9 +146,14 @@ impl BrickTrees {
     /// When it can't be written.
     pub fn create_directory(&mut self, path: &str) -> io::Result<()> {
         let gfid = self.new_gfid();
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
         for number in 0..self.bricks.len() {
             std::fs::create_dir(self.bricks[number].dir.join(path))?;
             self.set_xattr(number, path, "trusted.gfid", gfid.as_bytes())?;
+            let above = self.xattr(number, parent, "trusted.gfid")?.unwrap_or_default();
+            let above = Uuid::from_slice(&above).map_err(io::Error::other)?.to_string();
+            let target = format!("../../{}/{}/{above}/{name}", &above[..2], &above[2..4]);
+            self.link_directory(number, gfid, &target)?;
         }
         self.begin_directory(path)?;
         self.lay_out(path, 0)
