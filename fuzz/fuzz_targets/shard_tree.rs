@@ -1,11 +1,13 @@
 //! A volume's brick trees, damaged in any way: no panic, no hang, nothing read from outside of the bricks.
 #![no_main]
 
+use std::ops::ControlFlow;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
+use stillpoint_shard::audit::{AuditEvent, AuditOptions};
 use stillpoint_shard::{BrickMap, FileRef, OpenOptions, Topology, Volume};
 use stillpoint_storage::{ExtentKind, Storage, extents};
 use stillpoint_testkit::volume::{BrickTrees, Change, KeptIn, Shape};
@@ -205,6 +207,22 @@ fuzz_target!(|plan: Plan| {
     // The bricks hold a directory and a file; what was put there besides is not more than what was damaged.
     let walked = opened.walk("/").expect("the root is a path").take(1000);
     assert!(walked.map(|entry| entry.map(|entry| opened.entry(&FileRef::Path(entry.path)))).count() < 100);
+    let compared = AuditOptions { compare: true, ..AuditOptions::default() };
+    let mut told = 0;
+    let audited = opened.audit(&FileRef::Path("/".into()), &compared, &mut |event| {
+        if let AuditEvent::Finding(finding) = event {
+            let json = serde_json::to_string(finding).expect("it can be encoded");
+            let text = format!("{finding} {} {} {json}", finding.problem.meaning(), finding.problem.advice());
+            assert!(!text.is_empty() && finding.severity() == finding.problem.severity());
+            told += 1;
+        }
+        ControlFlow::Continue(())
+    });
+    if let Ok(summary) = audited {
+        let findings = summary.findings;
+        let counted = findings.harmless + findings.attention + findings.at_risk + findings.lost;
+        assert!(counted == told && told < 10_000 && !summary.interrupted);
+    }
     for name in ["vms/disk", "gfid:6f1d0000-0000-4000-8000-000000000002"] {
         let Ok(file) = opened.open_file(&name.parse().expect("it is one")) else { continue };
         let _ = file.allocated();

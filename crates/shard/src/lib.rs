@@ -21,6 +21,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod audit;
 mod cache;
 pub mod disperse;
 mod error;

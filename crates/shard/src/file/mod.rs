@@ -28,7 +28,7 @@ use index::ShardIndex;
 pub(crate) use index::number as shard_number;
 pub(crate) use open::Stat;
 pub use options::{FileOptions, Remains, SizeChoice};
-use rank::Ranked;
+pub(crate) use rank::Ranked;
 use remains::Gone;
 pub use state::{Located, PresentShard, ShardCopy, ShardState, Standing};
 
@@ -310,7 +310,7 @@ impl Drop for ShardedFile {
 }
 
 /// How many spans the bytes of a file of `size` make.
-const fn count(size: u64, span: u64) -> u64 {
+pub(crate) const fn count(size: u64, span: u64) -> u64 {
     if size == 0 { 0 } else { (size - 1) / span + 1 }
 }
 

@@ -9,41 +9,41 @@ use crate::set::{Copies, Copy, Readable, Sources};
 use crate::volume::Inner;
 
 /// A shard that is there, with its copies ranked.
-pub(super) struct Ranked {
-    pub(super) set: usize,
-    pub(super) copies: Copies,
+pub(crate) struct Ranked {
+    pub(crate) set: usize,
+    pub(crate) copies: Copies,
     /// Numbers of the bricks with good copies, those that are read first.
-    pub(super) sources: Vec<usize>,
+    pub(crate) sources: Vec<usize>,
     /// How the shard is coded, where the copies are fragments.
-    pub(super) coded: Option<Coded>,
+    pub(crate) coded: Option<Coded>,
     /// What a rule of the caller's decided of the copies, where it had to.
-    pub(super) decided: Option<Finding>,
+    pub(crate) decided: Option<Finding>,
 }
 
 /// A shard in fragments.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Coded {
-    pub(super) code: Code,
+pub(crate) struct Coded {
+    pub(crate) code: Code,
     /// Bytes of the shard.
-    pub(super) size: u64,
+    pub(crate) size: u64,
     /// Whether its fragments are to be checked against each other, see [`Readable::unfinished`].
-    pub(super) unfinished: bool,
+    pub(crate) unfinished: bool,
 }
 
 impl Ranked {
     /// Numbers of the bricks whose copies are read: one, or as many as there are fragments needed.
-    pub(super) fn chosen(&self) -> &[usize] {
+    pub(crate) fn chosen(&self) -> &[usize] {
         let count = self.coded.map_or(1, |coded| coded.code.data());
         self.sources.get(..count).unwrap_or(&self.sources)
     }
 
     /// The copies that are read.
-    pub(super) fn read(&self) -> impl Iterator<Item = &Copy> {
+    pub(crate) fn read(&self) -> impl Iterator<Item = &Copy> {
         self.copies.copies.iter().filter(|copy| self.chosen().contains(&copy.member))
     }
 
     /// Bytes of the shard that are stored.
-    pub(super) fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         match self.coded {
             Some(coded) => coded.size,
             None => self.read().next().map_or(0, |copy| copy.open.len),
@@ -52,7 +52,7 @@ impl Ranked {
 }
 
 impl Inner {
-    pub(super) fn rank(
+    pub(crate) fn rank(
         &self,
         set: usize,
         copies: Copies,

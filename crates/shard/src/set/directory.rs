@@ -44,7 +44,7 @@ struct Member {
 }
 
 impl SetDir {
-    fn without(state: DirState, set: &Set) -> Self {
+    pub(crate) fn without(state: DirState, set: &Set) -> Self {
         Self { state, members: set.trees.iter().map(|_| None).collect(), witnesses: Vec::new(), layout: None }
     }
 }

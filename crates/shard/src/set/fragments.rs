@@ -69,7 +69,7 @@ pub(super) fn coded_size(code: Code, fd: impl AsFd, xattrs: &Xattrs<'_>) -> Resu
 }
 
 impl Change {
-    const fn counted(self, counters: EcCounters) -> u64 {
+    pub(super) const fn counted(self, counters: EcCounters) -> u64 {
         match self {
             Self::Data | Self::Entry => counters.data,
             Self::Metadata => counters.metadata,
@@ -78,7 +78,7 @@ impl Change {
 }
 
 /// The largest group of those with equal keys.
-fn largest_group<K: Ord>(keys: impl IntoIterator<Item = (usize, K)>) -> Vec<usize> {
+pub(super) fn largest_group<K: Ord>(keys: impl IntoIterator<Item = (usize, K)>) -> Vec<usize> {
     let mut groups: BTreeMap<K, Vec<usize>> = BTreeMap::new();
     for (member, key) in keys {
         groups.entry(key).or_default().push(member);

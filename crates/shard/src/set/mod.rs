@@ -1,5 +1,6 @@
 //! One subvolume: what its bricks, taken together, hold under a name.
 
+mod accused;
 mod copy;
 mod directory;
 mod fragments;
@@ -19,6 +20,7 @@ use crate::topology::{BrickName, Subvolume, SubvolumeKind};
 use crate::tree::{BrickTree, FoundDirectory as TreeDirectory, Xattrs, for_each_name};
 use crate::{OpenOptions, ShardError};
 
+pub(crate) use accused::{Counted, DirectoryXattrs};
 pub(crate) use copy::{Copy, Seen};
 pub(crate) use directory::{DirState, SetDir, covers_all_hashes};
 pub(crate) use fragments::Readable;

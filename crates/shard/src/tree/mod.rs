@@ -2,10 +2,12 @@
 
 mod beneath;
 mod brick;
+mod handle;
 mod names;
 mod parent;
 mod xattrs;
 
 pub(crate) use brick::{BrickTree, Directory, Found, FoundDirectory, Kind, LINKTO_MODE, OpenFile};
+pub(crate) use handle::{Handle, file_identity};
 pub(crate) use names::for_each_name;
 pub(crate) use xattrs::Xattrs;

@@ -27,6 +27,7 @@ pub use left::LeftOver;
 pub use names::Names;
 pub use reference::FileRef;
 pub(crate) use resolve::{Place, Resolved};
+pub(crate) use walk::{DEPTH_LIMIT, is_own};
 pub use walk::{Entry, EntryKind, Walk};
 
 /// How a volume is read.
@@ -245,7 +246,7 @@ impl Inner {
     }
 
     /// The directory of a path, and the name in it.
-    fn place_of_path(&self, path: &Path) -> Result<Place, ShardError> {
+    pub(crate) fn place_of_path(&self, path: &Path) -> Result<Place, ShardError> {
         let mut names = names_of(path)?;
         let name = names.pop().ok_or_else(|| bad_path(path, "it names the root directory"))?;
         let dirs = self.directory_at(&names)?;
@@ -268,7 +269,7 @@ impl Inner {
     }
 
     /// The handle of a gfid: `.glusterfs/aa/bb/GFID`, a hard link of the file.
-    fn place_of_gfid(&self, gfid: Uuid) -> Result<Place, ShardError> {
+    pub(crate) fn place_of_gfid(&self, gfid: Uuid) -> Result<Place, ShardError> {
         let name = gfid.to_string();
         let dir = Path::new(".glusterfs").join(&name[..2]).join(&name[2..4]);
         let mut dirs = Vec::with_capacity(self.sets.len());
@@ -300,7 +301,7 @@ fn bad_path(path: &Path, problem: &'static str) -> ShardError {
 }
 
 /// The names that a path is made of; none of them leads up or into what is Gluster's own.
-fn names_of(path: &Path) -> Result<Vec<PathBuf>, ShardError> {
+pub(crate) fn names_of(path: &Path) -> Result<Vec<PathBuf>, ShardError> {
     let mut names = Vec::new();
     for component in path.components() {
         match component {

@@ -17,7 +17,7 @@ use crate::set::{DirState, SetDir};
 use crate::tree::{Kind, for_each_name};
 
 /// A directory with more above it is not gone into: no path that an application can name is as deep.
-const DEPTH_LIMIT: usize = 2048;
+pub(crate) const DEPTH_LIMIT: usize = 2048;
 
 /// Something in a volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,7 +179,7 @@ impl Walk {
 }
 
 /// Whether a name in the root is Gluster's own.
-fn is_own(name: &[u8]) -> bool {
+pub(crate) fn is_own(name: &[u8]) -> bool {
     matches!(name, b".glusterfs" | b".shard" | b".trashcan")
         || name.starts_with(b".glusterfs-anonymous-inode-")
 }

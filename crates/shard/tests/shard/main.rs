@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod afr;
+mod audit;
 mod bricks_alone;
 mod code;
 mod dht;
