@@ -75,6 +75,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Ls(args) => command::ls::run(&args),
         Command::Locate(args) => command::locate::run(&args),
         Command::Export(args) => command::export::run(&args, &global),
+        Command::Audit(args) => command::audit::run(&args, &global),
         Command::Verify(args) => command::verify::run(&args, &global),
         Command::Run(args) => command::run::run(&args, &global),
         Command::Recover(args) => command::recover::run(&args, &global),

@@ -66,7 +66,7 @@ impl Problem {
             Self::Orphan { .. } => (
                 Attention,
                 "Nothing reads these shards; they take room, or are all that is left of a disk whose first shard is gone.",
-                "See whether a disk is missed before they are removed.",
+                "See whether a disk is missed before they are removed; `stillpoint export gfid:…` saves what there is.",
             ),
             Self::NameLost { .. } => (
                 AtRisk,
@@ -81,7 +81,7 @@ impl Problem {
             Self::Deleted { .. } => (
                 Harmless,
                 "A deleted file's shards wait to be removed in the background; until then all but its first shard can be saved.",
-                "Nothing, unless the disk is missed: then stop the volume before they are removed.",
+                "Nothing, unless the disk is missed: then stop the volume, and `stillpoint export gfid:…` saves what there is.",
             ),
             Self::DeletionBegun => (
                 AtRisk,
@@ -198,7 +198,7 @@ impl Problem {
             Self::PastTheEnd { .. } => (
                 Attention,
                 "They are not read; the size may be wrong, or a truncation was cut short.",
-                "Look at the file's own tables (a partition table, a qcow2 header) for its true size.",
+                "Look at the tables inside the file (a partition table, a qcow2 header) for its true size, and give it with --size.",
             ),
             Self::TooLong { .. } => (
                 Attention,
@@ -223,7 +223,7 @@ impl Problem {
             Self::ShardSizeMissing { .. } => (
                 AtRisk,
                 "The file reads as its first shard only.",
-                "Set its shard xattrs again from a backup or another site, or export it with a size given.",
+                "Set its shard xattrs again from a backup or another site, or export it with --size and --block-size.",
             ),
             Self::BadXattr { .. } => (
                 AtRisk,

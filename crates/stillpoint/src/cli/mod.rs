@@ -1,6 +1,7 @@
 //! The command line.
 
 mod allow;
+mod audit;
 mod bitmaps;
 mod check;
 mod compare;
@@ -20,6 +21,7 @@ mod volume;
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand};
 
 pub(crate) use allow::AllowArgs;
+pub(crate) use audit::AuditArgs;
 pub(crate) use bitmaps::BitmapsArgs;
 pub(crate) use check::CheckArgs;
 pub(crate) use compare::CompareArgs;
@@ -98,6 +100,8 @@ pub(crate) enum Command {
     Locate(LocateArgs),
     /// Copy files out of a volume, straight from its bricks
     Export(ExportArgs),
+    /// Look for damage in a volume, straight on its bricks, and tell what it means for the data
+    Audit(AuditArgs),
     /// Compare a file on two volumes, shard by shard, and print the proof
     Verify(VerifyArgs),
     /// Take a still point of domains, replicate it, prove it at the other site, and undo it

@@ -1,6 +1,7 @@
 //! One module for each command.
 
 mod alone;
+pub(crate) mod audit;
 pub(crate) mod bitmaps;
 pub(crate) mod check;
 pub(crate) mod compare;

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use crate::{stderr, stdout, stillpoint};
 
-const VERBS: [&str; 16] = [
+const VERBS: [&str; 17] = [
     "info",
     "inspect",
     "check",
@@ -17,6 +17,7 @@ const VERBS: [&str; 16] = [
     "ls",
     "locate",
     "export",
+    "audit",
     "verify",
     "run",
     "recover",

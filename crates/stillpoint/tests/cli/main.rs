@@ -1,5 +1,6 @@
 //! The command line: what it takes, what it answers, how it ends.
 
+mod audit;
 mod bitmaps;
 mod check;
 mod compare;
