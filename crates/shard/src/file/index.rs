@@ -6,8 +6,10 @@
 //! tenths of a microsecond for each name there, and eight bytes of memory for each shard and brick.
 //!
 //! A shard that a rebalance moves during that pass may be missed on both bricks: on the one before it came there, on the
-//! other after it went. So where a `.shard` changed meanwhile, there is a second pass, and what either saw counts. What
-//! was moved during the first one stands where it is now in the second.
+//! other after it went. So where a `.shard` changed meanwhile, or may have, there is a second pass, and what either saw
+//! counts. What was moved during the first one stands where it is now in the second.
+
+use std::time::{Duration, SystemTime};
 
 use uuid::Uuid;
 
@@ -35,8 +37,9 @@ impl ShardIndex {
         };
         let mut past: Vec<u64> = Vec::new();
         let before = stamps(sets, dirs)?;
+        let was_still = before.iter().all(|stamp| stamp.elapsed().is_ok_and(|age| age > TICK));
         index.gather(sets, dirs, gfid, count, &mut past)?;
-        if stamps(sets, dirs)? != before {
+        if !was_still || stamps(sets, dirs)? != before {
             index.gather(sets, dirs, gfid, count, &mut past)?;
         }
         for shards in index.bricks.iter_mut().flatten() {
@@ -104,8 +107,11 @@ impl ShardIndex {
     }
 }
 
+/// A kernel's clock for time stamps goes on in steps of up to 10 ms: two changes within one leave the same stamp.
+const TICK: Duration = Duration::from_millis(20);
+
 /// When each brick's directory last had a name added or taken away.
-fn stamps(sets: &[Set], dirs: &[SetDir]) -> Result<Vec<(i64, u64)>, ShardError> {
+fn stamps(sets: &[Set], dirs: &[SetDir]) -> Result<Vec<SystemTime>, ShardError> {
     let members = sets.iter().zip(dirs).flat_map(|(set, dir)| {
         dir.members.iter().enumerate().filter_map(|(i, member)| Some((set.tree(i)?, member.as_ref()?)))
     });

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -170,12 +171,15 @@ impl BrickTree {
             .map_err(|error| ShardError::io("open", self.local.join(&dir.path), error))
     }
 
-    /// When a name in `dir` was last added or taken away: seconds and nanoseconds.
-    pub(crate) fn names_changed(&self, dir: &Directory) -> Result<(i64, u64), ShardError> {
-        match rustix::fs::fstat(&dir.fd) {
-            Ok(stat) => Ok((stat.st_mtime, stat.st_mtime_nsec)),
-            Err(error) => Err(ShardError::io("look at", self.local.join(&dir.path), error)),
-        }
+    /// When a name in `dir` was last added or taken away, by the file system's clock; the future where that can't be told.
+    pub(crate) fn names_changed(&self, dir: &Directory) -> Result<SystemTime, ShardError> {
+        let stat = rustix::fs::fstat(&dir.fd)
+            .map_err(|error| ShardError::io("look at", self.local.join(&dir.path), error))?;
+        let since = u64::try_from(stat.st_mtime)
+            .ok()
+            .and_then(|seconds| Some(Duration::new(seconds, u32::try_from(stat.st_mtime_nsec).ok()?)));
+        let changed = since.and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since));
+        Ok(changed.unwrap_or_else(|| SystemTime::now() + Duration::from_secs(3600)))
     }
 
     /// The directory at `path` beneath `dir`.
