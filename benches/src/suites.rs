@@ -6,6 +6,7 @@ mod extract;
 mod index;
 mod info;
 mod map;
+mod mount;
 mod read;
 mod shards;
 mod volume;
@@ -55,7 +56,7 @@ impl Setting {
         let bench = target.join("bench");
         let images = Images::new(&bench, quick)?;
         let kept = bench.join(if quick { "results-quick.json" } else { "results.json" });
-        Ok(Self { stillpoint, quick, rounds: if quick { 5 } else { 10 }, dir, images, kept })
+        Ok(Self { stillpoint, quick, rounds: if quick { 3 } else { 10 }, dir, images, kept })
     }
 }
 
@@ -81,6 +82,7 @@ pub const ALL: &[(&str, Suite)] = &[
     ("extract", extract::run),
     ("shards", shards::run),
     ("index", index::run),
+    ("mount", mount::run),
 ];
 
 /// A program as the first peer, and other libraries that do the same to the image at `path`.

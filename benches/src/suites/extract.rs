@@ -44,7 +44,7 @@ pub(super) fn run(setting: &Setting) -> Result<Outcome> {
 }
 
 /// Each run writes a new file.
-fn afresh(out: &Path, command: &mut Command) -> Result<cost::Cost> {
+pub(super) fn afresh(out: &Path, command: &mut Command) -> Result<cost::Cost> {
     if out.exists() {
         fs::remove_file(out)?;
     }

@@ -17,7 +17,7 @@ use super::{Outcome, Setting};
 use crate::cost::{self, Cost};
 use crate::side_by_side::{Comparison, Way};
 
-const BUFFER: usize = 1 << 20;
+pub(super) const BUFFER: usize = 1 << 20;
 
 pub(super) fn run(setting: &Setting) -> Result<Outcome> {
     let sharded = build(setting)?;
@@ -79,7 +79,8 @@ pub(super) fn run(setting: &Setting) -> Result<Outcome> {
     Ok(Outcome::Measured(vec![read, digest, export]))
 }
 
-fn read(file: &impl Storage) -> Result<Cost> {
+/// Reads all of it in pieces of [`BUFFER`], one after the other.
+pub(super) fn read(file: &impl Storage) -> Result<Cost> {
     let mut buf = vec![0; BUFFER];
     cost::of_work(|| {
         let mut at = 0;

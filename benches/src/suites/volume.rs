@@ -9,7 +9,7 @@ use stillpoint_testkit::volume::{BrickTrees, Shape};
 use super::Setting;
 
 const SHARD: u64 = 4 << 20;
-const CHUNK: usize = 1 << 20;
+pub(super) const CHUNK: usize = 1 << 20;
 
 /// A file in shards of 4 MiB over two subvolumes, and the shards' own files in order.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ pub(super) fn build(setting: &Setting) -> Result<Sharded> {
 }
 
 /// Bytes that don't repeat within a file (xorshift64*, from Vigna's paper).
-fn fill(chunk: &mut [u8], seed: u64) {
+pub(super) fn fill(chunk: &mut [u8], seed: u64) {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     for word in chunk.chunks_exact_mut(8) {
         state ^= state >> 12;
