@@ -10,7 +10,7 @@ use crate::workspace::{Workspace, cargo};
 /// What `cargo xtask bench` takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Smaller inputs, and only the side-by-side runs.
+    /// Smaller inputs, only the side-by-side runs, and programs that are not optimised across crates.
     #[arg(long)]
     quick: bool,
 }
@@ -20,10 +20,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::load()?;
     let mut tee = Tee::create(&workspace.target().join("xtask/logs/bench.log"))?;
     let root = workspace.root();
-    let build = ["build", "--release", "--package", "stillpoint", "--package", "stillpoint-benches"];
+    let profile = if args.quick { "quick" } else { "release" };
+    let build = ["build", "--profile", profile, "--package", "stillpoint", "--package", "stillpoint-benches"];
     tee.run(cargo().current_dir(root).args(build))?;
-    let mut side_by_side = std::process::Command::new(workspace.target().join("release/side-by-side"));
-    side_by_side.current_dir(root).arg("--stillpoint").arg(workspace.target().join("release/stillpoint"));
+    let built = workspace.target().join(profile);
+    let mut side_by_side = std::process::Command::new(built.join("side-by-side"));
+    side_by_side.current_dir(root).arg("--stillpoint").arg(built.join("stillpoint"));
     if args.quick {
         side_by_side.arg("--quick");
     }
