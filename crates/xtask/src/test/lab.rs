@@ -96,11 +96,12 @@ pub(super) fn end_to_end(context: &mut Context<'_>) -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// `cargo test` of one program.
+/// `cargo test` of one program. By the whole workspace, so that what all crates need has the features that it was built
+/// with before: asked for by the package alone, much of it would be built once more.
 fn program(package: &str, test: &str, target: &Path) -> Command {
     let mut command = cargo();
     command
-        .args(["test", "--package", package, "--features", "e2e", "--test", test])
+        .args(["test", "--workspace", "--features", &format!("{package}/e2e"), "--test", test])
         // Where tests leave the sites' logs when they fail; their own directory is the package's.
         .env("CARGO_TARGET_DIR", target);
     command
