@@ -43,7 +43,7 @@ pub use file::{
 pub use finding::Finding;
 pub use split_brain::{Chooser, SplitBrain, SplitBrainChoice, SplitBrainCopy, SplitBrainOf};
 pub use topology::{
-    Brick, BrickDir, BrickMap, BrickMapping, BrickName, Doubt, Munging, Origin, Subvolume, SubvolumeKind,
-    Topology,
+    Brick, BrickDir, BrickMap, BrickMapping, BrickName, Doubt, Munging, Order, Origin, Subvolume,
+    SubvolumeKind, Topology,
 };
 pub use volume::{Entry, EntryKind, FileRef, LeftOver, Names, OnChoice, OpenOptions, Volume, Walk};

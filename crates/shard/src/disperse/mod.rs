@@ -12,10 +12,12 @@
 mod code;
 mod decode;
 mod field;
+mod order;
 mod stored;
 mod table;
 
 pub use code::{CHUNK, Code, MOST_DATA};
 pub use decode::Decoder;
+pub(crate) use order::{Found as FoundOrder, Sample, search as search_order};
 pub(crate) use stored::{Fragment, Fragments, Trouble};
 pub use table::{FragmentRow, FragmentState, FragmentTable};

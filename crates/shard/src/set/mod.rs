@@ -5,6 +5,7 @@ mod copy;
 mod directory;
 mod fragments;
 mod held;
+mod order;
 mod split_brain;
 
 use std::collections::HashMap;

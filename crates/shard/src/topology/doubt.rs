@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Origin, SubvolumeKind, Topology};
+use super::{Order, Origin, SubvolumeKind, Topology};
 
 /// Something that a topology of bricks alone does not tell.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -26,8 +26,13 @@ pub enum Doubt {
         /// The subvolume.
         subvolume: String,
     },
-    /// In which order a dispersed set's bricks are shows only when files are decoded.
+    /// In which order a dispersed set's bricks are shows only when files are decoded, as when the volume is opened.
     Order {
+        /// The subvolume.
+        subvolume: String,
+    },
+    /// In which order a dispersed set's bricks are is the caller's word. In another, files are other bytes.
+    OrderGiven {
         /// The subvolume.
         subvolume: String,
     },
@@ -44,6 +49,13 @@ impl fmt::Display for Doubt {
             }
             Self::Names { subvolume } => {
                 write!(f, "which bricks of {subvolume} AFR's counters mean is not certain")
+            }
+            Self::OrderGiven { subvolume } => {
+                write!(
+                    f,
+                    "the order of {subvolume}'s bricks is taken to be the one in which they were given; in another, files \
+                     are other bytes"
+                )
             }
             Self::Order { subvolume } => write!(f, "the order of {subvolume}'s bricks is yet to be proven"),
         }
@@ -72,7 +84,11 @@ impl Topology {
                 {
                     doubts.push(Doubt::Names { subvolume: subvolume() });
                 }
-                SubvolumeKind::Disperse { .. } => doubts.push(Doubt::Order { subvolume: subvolume() }),
+                SubvolumeKind::Disperse { .. } => match set.order {
+                    Order::Unknown => doubts.push(Doubt::Order { subvolume: subvolume() }),
+                    Order::Given => doubts.push(Doubt::OrderGiven { subvolume: subvolume() }),
+                    Order::Described | Order::Proven => {}
+                },
                 SubvolumeKind::Single | SubvolumeKind::Replicate => {}
             }
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::io::BufRead;
 
 use super::load::munging;
-use super::{Brick, BrickName, Origin, Subvolume, SubvolumeKind, Topology};
+use super::{Brick, BrickName, Order, Origin, Subvolume, SubvolumeKind, Topology};
 use crate::ShardError;
 use crate::raw::log;
 use crate::raw::volfile::{self, Translator, Volfile};
@@ -181,7 +181,7 @@ impl<'a> Graph<'a> {
                 last.arbiter = true;
             }
             id = id.or_else(|| set.option(volfile::VOLUME_ID)?.parse().ok());
-            subvolumes.push(Subvolume { name: set.name.clone(), kind, bricks });
+            subvolumes.push(Subvolume { name: set.name.clone(), kind, bricks, order: Order::Described });
         }
         let munging = munging(dht.option(volfile::RSYNC_HASH_REGEX), dht.option(volfile::EXTRA_HASH_REGEX));
         Ok(Topology { volume: volume.to_owned(), id, origin: Origin::Volfile, subvolumes, munging })

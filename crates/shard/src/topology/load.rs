@@ -4,7 +4,7 @@ use std::io::BufReader;
 use std::path::{Component, Path, PathBuf};
 
 use super::spec::{self, Kind};
-use super::{Brick, BrickName, Munging, Origin, Subvolume, SubvolumeKind, Topology};
+use super::{Brick, BrickName, Munging, Order, Origin, Subvolume, SubvolumeKind, Topology};
 use crate::ShardError;
 use crate::raw::glusterd::{BrickFile, InfoFile};
 use crate::raw::volume_info::{self, VolumeInfo};
@@ -243,7 +243,7 @@ impl Shape<'_> {
                 (SubvolumeKind::Replicate, _) => format!("{}-replicate-{number}", self.volume),
                 (SubvolumeKind::Disperse { .. }, _) => format!("{}-disperse-{number}", self.volume),
             };
-            subvolumes.push(Subvolume { name, kind, bricks: set });
+            subvolumes.push(Subvolume { name, kind, bricks: set, order: Order::Described });
         }
         Ok(subvolumes)
     }

@@ -14,6 +14,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 pub use bricks::BrickDir;
+pub(crate) use bricks::smallest_gfids;
 pub use doubt::Doubt;
 pub use map::{BrickMap, BrickMapping};
 pub use name::BrickName;
@@ -86,8 +87,25 @@ pub struct Subvolume {
     pub name: String,
     /// How its bricks hold the files.
     pub kind: SubvolumeKind,
-    /// Its bricks, in the volume's order; at least one.
+    /// Its bricks, in the volume's order; at least one. Of a dispersed set's it is as [`order`](Self::order) says.
     pub bricks: Vec<Brick>,
+    /// How the order of the bricks is known. It matters only where they hold fragments.
+    pub order: Order,
+}
+
+/// How the order of a subvolume's bricks is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Order {
+    /// The volume's description has it.
+    Described,
+    /// It isn't: the bricks are as they were given.
+    Unknown,
+    /// It is proven by what fragments decode to.
+    Proven,
+    /// It is the one in which the bricks were given, by the caller's word.
+    Given,
 }
 
 /// A volume's bricks and what of its options matters to a reader.

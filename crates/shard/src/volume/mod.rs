@@ -3,6 +3,7 @@
 mod left;
 mod names;
 mod open;
+mod order;
 mod reference;
 mod resolve;
 mod walk;
@@ -42,6 +43,9 @@ pub struct OpenOptions {
     /// Reads every byte from all good copies of a shard, or all fragments, and takes a difference for an error
     /// ([`ShardError::Diverged`]). Nothing is copied by the kernel then.
     pub compare: bool,
+    /// Takes the bricks of a dispersed set that are given without any description for in their order as they are, missing
+    /// ones behind them, instead of looking for the one order in which they decode.
+    pub order_given: bool,
     /// Told of each choice that a rule or word of the caller's made where the bricks prove nothing
     /// ([`Finding::is_choice`]), once, when it is made; also kept with the file's findings.
     pub on_choice: Option<OnChoice>,
@@ -60,7 +64,13 @@ impl std::fmt::Debug for OnChoice {
 impl Default for OpenOptions {
     /// 256 open shards, and split-brain is an error.
     fn default() -> Self {
-        Self { max_open_shards: 256, split_brain: Vec::new(), compare: false, on_choice: None }
+        Self {
+            max_open_shards: 256,
+            split_brain: Vec::new(),
+            compare: false,
+            order_given: false,
+            on_choice: None,
+        }
     }
 }
 
@@ -89,10 +99,12 @@ pub(crate) struct Inner {
 impl Volume {
     /// Opens the volume that `topology` describes, on those of its bricks that `map` finds here.
     ///
-    /// Bricks that are not here are no error yet: what needs them will say so.
+    /// Bricks that are not here are no error yet: what needs them will say so. The order of a dispersed set's bricks that no
+    /// description tells is found by decoding, and taken only if it is the one in which all files that were looked at
+    /// decode; [`topology`](Self::topology) has them in that order then.
     ///
     /// # Errors
-    /// When no brick is here, a mapped directory is not the brick that it should be, the volume is of a type
+    /// When no brick is here, it does not show in which order dispersed bricks without a description are, a mapped directory is not the brick that it should be, the volume is of a type
     /// that Gluster doesn't make, or the bricks contradict the topology.
     pub fn open(topology: Topology, map: &BrickMap, options: OpenOptions) -> Result<Self, ShardError> {
         Inner::open(topology, map, &options).map(|inner| Self { inner: Arc::new(inner) })

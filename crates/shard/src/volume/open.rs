@@ -5,14 +5,14 @@ use std::sync::atomic::AtomicU64;
 
 use uuid::Uuid;
 
-use super::{Inner, OpenOptions};
+use super::{Inner, OpenOptions, order};
 use crate::ShardError;
 use crate::cache::Cache;
 use crate::error::MissingBrick;
 use crate::finding::Findings;
 use crate::set::{DirState, Set};
 use crate::split_brain::SplitBrainChoice;
-use crate::topology::{Brick, BrickMap, Origin, SubvolumeKind, Topology};
+use crate::topology::{Brick, BrickMap, SubvolumeKind, Topology};
 use crate::tree::BrickTree;
 
 /// A brick that is here, and whether it was looked for at its own path only.
@@ -56,15 +56,6 @@ impl Inner {
             })
             .collect();
         for set in &sets {
-            // In another order than their own, fragments make up other bytes.
-            if set.code.is_some() && topology.origin == Origin::Bricks {
-                let what = format!(
-                    "subvolume {} is dispersed, and bricks alone don't tell in which order they are; describe it by \
-                     glusterd's directory of the volume, the output of `gluster volume info --xml`, or a volfile",
-                    set.subvolume.name
-                );
-                return Err(ShardError::Unsupported { volume: topology.volume.clone(), what });
-            }
             if let (SubvolumeKind::Disperse { redundancy }, None) = (set.subvolume.kind, set.code) {
                 let (name, bricks) = (&set.subvolume.name, set.subvolume.bricks.len());
                 let what = format!(
@@ -74,6 +65,12 @@ impl Inner {
                 return Err(ShardError::Unsupported { volume: topology.volume.clone(), what });
             }
         }
+        let sets = sets
+            .into_iter()
+            .map(|set| order::put_in_order(set, &topology.volume, options))
+            .collect::<Result<Vec<_>, _>>()?;
+        let topology =
+            Topology { subvolumes: sets.iter().map(|set| set.subvolume.clone()).collect(), ..topology };
         let roots = sets.iter().map(Set::root).collect::<Result<Vec<_>, _>>()?;
         let shard_dirs = sets
             .iter()

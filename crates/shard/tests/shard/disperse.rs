@@ -73,12 +73,20 @@ fn files_of_every_length_about_a_stripe_and_a_shard_are_read() {
 }
 
 #[test]
-fn bricks_alone_are_not_decoded_in_an_order_that_nobody_vouches_for() {
-    let (built, _) = written();
-    built.trees.save().unwrap();
-    let bricks: Vec<_> = (0..6).map(|brick| built.trees.brick(brick)).collect();
-    let topology = Topology::from_bricks(&bricks).unwrap();
-    let error = Volume::open(topology, &BrickMap::default(), OpenOptions::default()).unwrap_err();
+fn bricks_alone_are_decoded_in_the_one_order_that_their_files_prove_and_without_it_not_at_all() {
+    let (built, model) = written();
+    let open = |bricks: &[usize]| {
+        built.trees.save().unwrap();
+        let bricks: Vec<_> = bricks.iter().map(|brick| built.trees.brick(*brick)).collect();
+        Volume::open(Topology::from_bricks(&bricks).unwrap(), &BrickMap::default(), OpenOptions::default())
+    };
+    let file = open(&[3, 5, 0, 1, 4, 2]).unwrap().open_file(&"disk".parse().unwrap()).unwrap();
+    assert!(bytes(&file).unwrap() == model);
+    // Nothing is left that ends within a stripe.
+    for brick in 0..6 {
+        std::fs::write(built.path(brick, &built.trees.shard_path("disk", 3)), b"").unwrap();
+    }
+    let error = open(&[0, 1, 2, 3, 4, 5]).err().unwrap();
     assert!(matches!(error, ShardError::Unsupported { .. }), "{error}");
 }
 

@@ -11,6 +11,7 @@ mod disperse;
 mod hostile;
 mod model;
 mod names;
+mod order;
 mod remains;
 mod split_brain;
 mod support;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use stillpoint_backup::{Site, SiteSpec};
 use stillpoint_shard::{BrickMapping, FileOptions, OnChoice, OpenOptions, SizeChoice, SplitBrainChoice};
 
@@ -55,9 +55,30 @@ pub(crate) struct VolumeArgs {
     #[arg(long, value_name = "BYTES", env = "STILLPOINT_BLOCK_SIZE", value_parser = size)]
     pub(crate) block_size: Option<u64>,
 
+    /// In which order the bricks of a dispersed set are that --brick gives: the one that is proven by decoding, or the one
+    /// in which they are given, missing ones behind them
+    #[arg(
+        long,
+        value_enum,
+        value_name = "ORDER",
+        default_value = "proven",
+        env = "STILLPOINT_DISPERSE_ORDER"
+    )]
+    pub(crate) disperse_order: DisperseOrder,
+
     /// Where the volume was mounted, so that absolute names inside it resolve
     #[arg(long, value_name = "DIR", env = "STILLPOINT_MOUNTED_AT")]
     pub(crate) mounted_at: Option<PathBuf>,
+}
+
+/// Whose word the order of dispersed bricks is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DisperseOrder {
+    /// The one in which files decode; refused where that is not one.
+    #[default]
+    Proven,
+    /// The one in which they are given.
+    Given,
 }
 
 /// A rule for split-brain, or none.
@@ -98,6 +119,7 @@ impl VolumeArgs {
             (self.volume_name.is_some(), "--volume-name"),
             (!self.xattrs.is_empty(), "--xattrs"),
             (self.file_size.is_some(), "--file-size"),
+            (self.disperse_order == DisperseOrder::Given, "--disperse-order"),
             (self.block_size.is_some(), "--block-size"),
             (self.split_brain.iter().any(|choice| choice.0.is_some()), "--split-brain"),
         ];
@@ -115,6 +137,7 @@ impl VolumeArgs {
         let rules = self.split_brain.iter().map_while(|choice| choice.0.clone());
         OpenOptions {
             split_brain: rules.collect(),
+            order_given: self.disperse_order == DisperseOrder::Given,
             on_choice: Some(OnChoice(Arc::new(|choice| tracing::warn!("{choice}")))),
             ..OpenOptions::default()
         }

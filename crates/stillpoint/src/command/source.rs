@@ -35,7 +35,7 @@ pub(crate) fn volume_with(args: &VolumeArgs, options: OpenOptions) -> Result<Opt
     let volume = Volume::open(topology, &map, options)?;
     for doubt in volume.topology().doubts() {
         match doubt {
-            Doubt::NotGiven { .. } => tracing::warn!("{doubt}"),
+            Doubt::NotGiven { .. } | Doubt::OrderGiven { .. } => tracing::warn!("{doubt}"),
             _ => tracing::info!("{doubt}"),
         }
     }

@@ -81,3 +81,30 @@ fn verify_holds_between_fragments_and_copies_and_not_where_a_fragment_was_tamper
     assert_eq!((named["index"].as_u64(), named["kind"].as_str()), (Some(4), Some("different")));
     assert_eq!(named["primary_places"].as_array().map(Vec::len), Some(6));
 }
+
+#[test]
+fn bricks_alone_are_put_into_the_order_that_is_proven_or_given() {
+    if !is_root() {
+        return;
+    }
+    let site = dispersed("gv1");
+    let out = site.spec.with_file_name("out.img");
+    let export = |bricks: &[usize], args: &[&str]| {
+        let mut command = stillpoint();
+        command.args(["export", "--force"]).args(args);
+        for brick in bricks {
+            command.arg("--brick").arg(site.trees.brick(*brick));
+        }
+        command.arg("vm/disk.img").arg(&out);
+        command
+    };
+    // The file's last shard ends within a stripe; of the set without it, nothing does.
+    let mut refused = export(&[4, 0, 9, 3, 1, 6, 2, 5, 8, 10, 11, 7], &[]);
+    refused.assert().code(1);
+    assert!(stderr(&mut refused).contains("--disperse-order given"), "{}", stderr(&mut refused));
+    let given: Vec<usize> = (0..12).collect();
+    let mut command = export(&given, &["--disperse-order", "given"]);
+    command.assert().code(0);
+    assert!(fs::read(&out).expect("exported") == content());
+    assert_eq!(stderr(&mut command).matches("in which they were given").count(), 2);
+}

@@ -138,7 +138,7 @@ fn handle_dir(gfid: &str) -> PathBuf {
 }
 
 /// The smallest gfids of which there are handles that are no directories' (these are symbolic links).
-fn smallest_gfids(tree: &BrickTree, root: &Directory) -> Result<BTreeSet<Uuid>, ShardError> {
+pub(crate) fn smallest_gfids(tree: &BrickTree, root: &Directory) -> Result<BTreeSet<Uuid>, ShardError> {
     let mut found = BTreeSet::new();
     for first in hex_names(tree, root, Path::new(".glusterfs"))? {
         let above = Path::new(".glusterfs").join(&first);

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-use super::{Brick, BrickName, Munging, Origin, Subvolume, SubvolumeKind, Topology};
+use super::{Brick, BrickName, Munging, Order, Origin, Subvolume, SubvolumeKind, Topology};
 use crate::ShardError;
 use group::Group;
 use look::Own;
+pub(crate) use look::smallest_gfids;
 
 /// A brick that is given by its directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,12 +122,12 @@ fn subvolumes(volume: &str, groups: Vec<Group>) -> Result<Vec<Subvolume>, ShardE
             decommissioned: false,
         });
         let bricks = bricks.chain((given..size).map(|i| not_given(&name, i))).collect();
-        subvolumes.push(Subvolume { kind: kind.of_set(), bricks, name });
+        subvolumes.push(Subvolume { kind: kind.of_set(), bricks, name, order: Order::Unknown });
     }
     for (start, stop) in gaps {
         let name = format!("the subvolume of hashes {start:08x} to {stop:08x}");
         let bricks = (0..size).map(|i| not_given(&name, i)).collect();
-        subvolumes.push(Subvolume { kind: kind.of_set(), bricks, name });
+        subvolumes.push(Subvolume { kind: kind.of_set(), bricks, name, order: Order::Unknown });
     }
     Ok(subvolumes)
 }
