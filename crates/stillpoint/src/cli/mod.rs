@@ -72,9 +72,7 @@ pub(crate) struct Global {
     pub(crate) color: ColorChoice,
 }
 
-// Each command's options are made only once it is the one that was asked for: most of what starting takes.
 #[derive(Debug, Subcommand)]
-#[command(defer = true)]
 pub(crate) enum Command {
     /// Tell what an image is, as 'qemu-img info' does
     Info(InfoArgs),

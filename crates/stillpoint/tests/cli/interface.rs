@@ -62,6 +62,17 @@ fn every_verb_has_help_with_an_example() {
 }
 
 #[test]
+fn every_verbs_help_begins_with_what_the_list_of_verbs_says_of_it() {
+    let list = stdout(stillpoint().arg("--help"));
+    for verb in VERBS {
+        let listed =
+            list.lines().find_map(|line| line.strip_prefix("  ")?.strip_prefix(verb)?.strip_prefix(' '));
+        let help = stdout(stillpoint().args([verb, "--help"]));
+        assert_eq!(help.lines().next(), listed.map(str::trim), "{verb}");
+    }
+}
+
+#[test]
 fn every_option_of_run_can_be_set_by_the_environment() {
     let help = stdout(stillpoint().args(["run", "--help"]));
     let without = help
