@@ -65,10 +65,12 @@ fn every_verb_has_help_with_an_example() {
 fn every_verbs_help_begins_with_what_the_list_of_verbs_says_of_it() {
     let list = stdout(stillpoint().arg("--help"));
     for verb in VERBS {
-        let listed =
-            list.lines().find_map(|line| line.strip_prefix("  ")?.strip_prefix(verb)?.strip_prefix(' '));
+        let mut listed =
+            list.lines().filter_map(|line| line.strip_prefix("  ")?.strip_prefix(verb)?.strip_prefix(' '));
         let help = stdout(stillpoint().args([verb, "--help"]));
-        assert_eq!(help.lines().next(), listed.map(str::trim), "{verb}");
+        // The list's line may go on in the next.
+        let begins = listed.next().is_some_and(|listed| help.starts_with(listed.trim()));
+        assert!(begins, "{verb}: {help}");
     }
 }
 
