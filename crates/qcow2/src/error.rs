@@ -6,7 +6,7 @@ use crate::tables::{
     BitmapError, DecompressError, Encryption, ExtensionError, HeaderError, LuksError, MappingError,
     SnapshotError,
 };
-use crate::views::{ChainError, ReferenceError};
+use crate::views::{ChainError, ReferenceError, Source};
 
 /// Why an image can't be read, or what it names can't be opened.
 ///
@@ -106,6 +106,13 @@ impl Error {
             }
             #[cfg(feature = "luks")]
             Self::Key(error) => error.qemu_text(),
+            Self::Reference(ReferenceError::Open { path, source }) => {
+                Some(Source::qemu_text(&path.to_text(), source))
+            }
+            // Each image is opened by the one above it.
+            Self::Chain(ChainError::Layer { depth, source, .. }) => {
+                Some("Could not open backing file: ".repeat(*depth) + &source.qemu_text()?)
+            }
             _ => None,
         }
     }

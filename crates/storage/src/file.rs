@@ -37,7 +37,8 @@ impl FileStorage {
     /// Takes an open file.
     ///
     /// # Errors
-    /// When it is neither a regular file nor a block device, or its length can't be found out.
+    /// [`io::ErrorKind::IsADirectory`] when it is a directory, [`io::ErrorKind::InvalidInput`] when it is something else
+    /// that is neither a regular file nor a block device; or when its length can't be found out.
     pub fn from_file(file: File) -> io::Result<Self> {
         use std::os::unix::fs::FileTypeExt;
         let meta = file.metadata()?;
@@ -49,8 +50,11 @@ impl FileStorage {
             let len = rustix::fs::seek(&file, SeekFrom::End(0))?;
             return Ok(Self { file, len, allocated: None });
         }
-        let what = if meta.is_dir() { "a directory" } else { "neither a regular file nor a block device" };
-        Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {what}")))
+        Err(if meta.is_dir() {
+            io::Error::new(io::ErrorKind::IsADirectory, "it is a directory")
+        } else {
+            io::Error::new(io::ErrorKind::InvalidInput, "it is neither a regular file nor a block device")
+        })
     }
 
     /// The open file.

@@ -29,7 +29,7 @@ fn a_directory_a_device_without_blocks_and_nothing_at_all_are_refused() {
     let directory = tempfile::tempdir().expect("a directory can be made");
     assert_eq!(
         FileStorage::open(directory.path()).expect_err("it is a directory").kind(),
-        ErrorKind::InvalidInput
+        ErrorKind::IsADirectory
     );
     assert_eq!(FileStorage::open("/dev/null").expect_err("it has no blocks").kind(), ErrorKind::InvalidInput);
     let missing = directory.path().join("missing");

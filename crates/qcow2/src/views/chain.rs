@@ -7,7 +7,7 @@ use std::sync::Arc;
 use stillpoint_storage::Storage;
 
 use super::policy::{FileId, Resolver, Source};
-use super::reference::{Reference, ReferenceKind, Target};
+use super::reference::{Reference, ReferenceError, ReferenceKind, Target};
 use super::{Format, Image, detect};
 use crate::tables::limits::DEFAULT_MAX_DEPTH;
 use crate::{Error, Name};
@@ -273,7 +273,13 @@ fn below(
     if depth >= options.max_depth {
         return Err(ChainError::TooDeep(options.max_depth).into());
     }
-    let source = resolver.resolve(&reference)?;
+    let source = resolver.resolve(&reference).map_err(|error| match &error {
+        // What is refused names itself.
+        ReferenceError::Open { path, .. } => {
+            ChainError::Layer { name: path.clone(), depth, source: Box::new(error.into()) }.into()
+        }
+        _ => Error::from(error),
+    })?;
     let name = source.name.clone();
     if !seen.insert(identity(&source)) {
         return Err(ChainError::Loop(name).into());

@@ -11,6 +11,7 @@ use super::chain::{Chain, ChainError, Content, Layer};
 use super::decrypt::Unlock;
 use super::layer::{DiskLayer, Qcow2Layer, read_padded, table_of};
 use super::policy::Resolver;
+use super::reference::ReferenceError;
 use crate::tables::{Allocation, GuestOffset, Run, Snapshot, TablePlace};
 use crate::{Error, Name};
 
@@ -244,7 +245,13 @@ enum Place<'a> {
 
 /// An error of the layer `depth`, which has that name: what is wrong in a file below the first is told with its name.
 pub(crate) fn in_layer(name: &Name, depth: usize, error: Error) -> Error {
-    let damage = matches!(error, Error::Io { .. } | Error::Mapping(_) | Error::Decompress(_));
+    let damage = matches!(
+        error,
+        Error::Io { .. }
+            | Error::Mapping(_)
+            | Error::Decompress(_)
+            | Error::Reference(ReferenceError::Open { .. })
+    );
     if depth == 0 || name.is_empty() || !damage {
         return error;
     }

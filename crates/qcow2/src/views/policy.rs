@@ -56,6 +56,20 @@ impl Source {
         Self::from_storage(FileStorage::open(path)?, path.into())
     }
 
+    /// What QEMU says of a file `name` that [`open`](Self::open) failed to open with `error`.
+    #[must_use]
+    pub fn qemu_text(name: &str, error: &io::Error) -> String {
+        if name.is_empty() {
+            return "The 'file' block driver requires a file name".to_owned();
+        }
+        if error.kind() == io::ErrorKind::IsADirectory {
+            return format!("'file' driver requires '{name}' to be a regular file");
+        }
+        // As C's `strerror` words it.
+        let text = error.to_string();
+        format!("Could not open '{name}': {}", text.split(" (os error").next().unwrap_or(&text))
+    }
+
     fn from_storage(storage: FileStorage, name: Name) -> io::Result<Self> {
         let id = Self::file_id(storage.file())?;
         Ok(Self { storage: Arc::new(storage), name, id: Some(id) })

@@ -102,7 +102,9 @@ fn above_a_break_the_chain_can_be_had() {
     let (chain, error) =
         Chain::open_readable(top(), None, &below, &ChainOptions::default()).expect("the first is fine");
     assert_eq!(chain.layers().len(), 2);
-    assert!(matches!(error, Some(Error::Reference(ReferenceError::Open { .. }))));
+    let Some(Error::Chain(ChainError::Layer { depth, source, .. })) = error else { panic!("{error:?}") };
+    assert!(matches!(*source, Error::Reference(ReferenceError::Open { .. })));
+    assert_eq!(depth, 2);
     assert!(Chain::open(top(), None, &below, &ChainOptions::default()).is_err());
 }
 

@@ -13,7 +13,7 @@ use stillpoint_qcow2::{
 
 use crate::cli::InfoArgs;
 use crate::command::inspect;
-use crate::command::source::{self, qemu_text, system_text};
+use crate::command::source::{self, not_opened, qemu_text};
 use crate::exit::Exit;
 use crate::logging;
 use crate::output;
@@ -66,15 +66,18 @@ fn tell(args: &InfoArgs) -> Result<Result<String, String>> {
                 };
                 (source, resolver)
             }
-            Err(error) => return could_not_open(format!("Could not open '{name}': {}", system_text(&error))),
+            Err(error) => return could_not_open(not_opened(name, &error)),
         },
     };
     let complain = |error: Error| {
         if let Error::Chain(ChainError::Loop(again)) = &error {
             return format!("Backing file '{}' creates an infinite loop.", again.to_text());
         }
-        let why = qemu_text(&error);
-        format!("Could not open '{name}': {why}")
+        // Here qemu-img opens each image by itself.
+        if let Error::Chain(ChainError::Layer { name, source, .. }) = &error {
+            return format!("Could not open '{}': {}", name.to_text(), qemu_text(source));
+        }
+        format!("Could not open '{name}': {}", qemu_text(&error))
     };
     if args.explain {
         return match accounts(args, source, format, &*resolver) {

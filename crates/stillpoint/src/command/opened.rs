@@ -8,7 +8,7 @@ use stillpoint_qcow2::tables::Snapshot;
 use stillpoint_qcow2::{AnyFile, Chain, ChainOptions, Error, Format, Resolver, Source};
 
 use crate::cli::{AllowArgs, VolumeArgs};
-use crate::command::source::{self, qemu_text, system_text};
+use crate::command::source::{self, not_opened, qemu_text};
 
 /// An image and its backing files, and who opens what they name.
 pub(crate) struct Opened {
@@ -90,7 +90,7 @@ fn open_with(
                 let roots = std::iter::once(directory_of(name)).chain(allow.allow_root.clone());
                 (source, Box::new(LocalImages::below(roots)?))
             }
-            Err(error) => return could_not_open(format!("Could not open '{name}': {}", system_text(&error))),
+            Err(error) => return could_not_open(not_opened(name, &error)),
         },
     };
     // As qemu-img does, where an image doesn't say. What may be opened is limited all the same.

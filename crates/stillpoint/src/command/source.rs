@@ -110,10 +110,20 @@ pub(crate) fn image(args: &VolumeArgs, name: &str) -> Result<Result<Source, Stri
             let images = VolumeImages::new(volume, args.mounted_at.clone(), &[]);
             images.open_with(name, &args.file_options()).map_err(|error| error.to_string())
         }
-        None => {
-            Source::open(name).map_err(|error| format!("Could not open '{name}': {}", system_text(&error)))
-        }
+        None => Source::open(name).map_err(|error| not_opened(name, &error)),
     })
+}
+
+/// Why the file `name` can't be opened, in qemu-img's words but for names that are not of files.
+pub(crate) fn not_opened(name: &str, error: &std::io::Error) -> String {
+    // As QEMU tells them: what comes before a colon has no slash.
+    let scheme = name.split_once(':').map(|(scheme, _)| scheme).filter(|scheme| !scheme.contains('/'));
+    match scheme {
+        Some(scheme) if error.kind() == std::io::ErrorKind::NotFound => {
+            format!("'{scheme}:' is a protocol, and only files are opened here: name the file by its path")
+        }
+        _ => Source::qemu_text(name, error),
+    }
 }
 
 /// An error of the operating system as C's `strerror` words it.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use stillpoint_testkit::image::oracle::QemuImg;
 use stillpoint_testkit::image::{ImageBuilder, SnapshotSpec};
 
-use crate::{stderr, stdout, stillpoint};
+use crate::{same_as_qemu_img, stderr, stdout, stillpoint};
 
 fn image(bits: u32) -> Vec<u8> {
     ImageBuilder::v3().size(1 << 30).cluster_bits(bits).snapshot(SnapshotSpec::new("1", "before")).build()
@@ -61,6 +61,40 @@ fn stdout_and_exit_codes_are_qemu_imgs() {
         let complaint = String::from_utf8_lossy(&theirs.stderr).replace("qemu-img: ", "stillpoint: ");
         assert_eq!(String::from_utf8_lossy(&ours.stderr), complaint, "{args:?}");
     }
+}
+
+/// Images that are missing, or none, anywhere in a chain: the same words, and the same exit codes.
+#[test]
+fn what_can_not_be_opened_is_told_in_qemu_imgs_words() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let Some(qemu_img) = QemuImg::find(dir.path()) else { return };
+    fs::create_dir(dir.path().join("directory")).expect("a directory");
+    fs::write(dir.path().join("text"), "no image").expect("written");
+    fs::write(dir.path().join("good.qcow2"), image(16)).expect("written");
+    let overlays = [
+        ("on-nothing", "missing", "qcow2"),
+        ("on-text", "text", "qcow2"),
+        ("on-directory", "directory", "raw"),
+        ("on-on-nothing", "on-nothing", "qcow2"),
+        ("on-on-text", "on-text", "qcow2"),
+    ];
+    for (name, base, format) in overlays {
+        qemu_img.output(["create", "-q", "-u", "-f", "qcow2", "-b", base, "-F", format, name, "1M"]);
+    }
+    for name in overlays.iter().map(|(name, ..)| *name).chain(["", "directory", "good.qcow2/", "missing"]) {
+        let open = ["-U", "-f", "qcow2", name];
+        for verb in [&["info", "--backing-chain"][..], &["map"], &["measure", "-O", "qcow2"]] {
+            same_as_qemu_img(&qemu_img, &[verb, &open].concat());
+        }
+        same_as_qemu_img(&qemu_img, &["compare", "-U", "-f", "qcow2", "-F", "qcow2", name, "good.qcow2"]);
+        same_as_qemu_img(&qemu_img, &["compare", "-U", "-f", "qcow2", "-F", "qcow2", "good.qcow2", name]);
+    }
+    for name in ["", "directory", "good.qcow2/", "missing", "text"] {
+        same_as_qemu_img(&qemu_img, &["check", "-U", "-f", "qcow2", name]);
+    }
+    let mut protocol = stillpoint();
+    protocol.args(["info", "nbd://example.org/disk"]).assert().code(1);
+    assert!(stderr(&mut protocol).contains("'nbd:' is a protocol"), "{}", stderr(&mut protocol));
 }
 
 #[test]
