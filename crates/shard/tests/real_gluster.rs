@@ -10,10 +10,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use mounted::{Bench, MIB, SHARD, all_zeros, listed, open, pattern, put, read, write_files};
+use mounted::{Bench, MIB, SHARD, all_zeros, listed, open, pattern, put, read, volume_of, write_files};
 use stillpoint_lab::{Redundancy, SiteName};
 use stillpoint_shard::{
-    BrickMap, OpenOptions, ShardError, ShardState, ShardedFile, Standing, Topology, Volume, export,
+    BrickMap, OpenOptions, ShardError, ShardState, ShardedFile, SplitBrainChoice, Standing, Topology, Volume,
+    export,
 };
 use stillpoint_storage::{ExtentKind, Storage, extents};
 
@@ -295,13 +296,28 @@ fn unhealed_replicas_are_not_read_and_split_brain_is_refused() {
         Ok(Ok(_)) => panic!("a split-brain was read"),
         Err(error) => assert!(matches!(error, ShardError::SplitBrain { .. }), "{error}"),
     }
+    // It shows who blames whom.
+    let error = open(&volume, "linked").and_then(|file| file.shard(0)).unwrap_err().to_string();
+    let bricks: Vec<_> = volume.topology().bricks().map(|brick| brick.name.clone()).collect();
+    assert!(bricks.iter().all(|brick| error.contains(&brick.to_string())), "no matrix: {error}");
     // Each copy by itself is what its brick was given; the mount may still have the other in its cache.
     let (first, second) = (pattern(70, SHARD + 5), pattern(91, SHARD));
     let mut on_brick_0 = first.clone();
     on_brick_0[100..1100].copy_from_slice(&pattern(93, 1000));
     let on_brick_1 = [&second[..], &first[SHARD as usize..]].concat();
-    for (missing, expected) in [(1, on_brick_0), (0, on_brick_1)] {
-        let file = open(&bench.volume(site, &[missing]), "linked").unwrap();
-        assert!(read(&file).unwrap() == expected, "without brick {missing}");
+    let choosing = |choice: SplitBrainChoice| {
+        let options = OpenOptions { split_brain: vec![choice], ..OpenOptions::default() };
+        let name = &bench.lab.config().volume(site).name;
+        volume_of(bench.lab.site(site), name, &[], options).unwrap()
+    };
+    for (number, expected) in [(0, &on_brick_0), (1, &on_brick_1)] {
+        let file = open(&bench.volume(site, &[1 - number]), "linked").unwrap();
+        assert!(read(&file).unwrap() == *expected, "without the other brick than {number}");
+        // And with both here, by the caller's choice, which is told.
+        let file = open(&choosing(SplitBrainChoice::SourceBrick(bricks[number].clone())), "linked").unwrap();
+        assert!(read(&file).unwrap() == *expected, "brick {number} chosen");
+        assert!(!file.findings().is_empty());
     }
+    let file = open(&choosing(SplitBrainChoice::LatestMtime), "linked").unwrap();
+    assert!(read(&file).unwrap() == on_brick_0, "brick 0 was written to last");
 }

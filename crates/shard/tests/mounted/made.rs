@@ -41,7 +41,7 @@ impl<'a> Made<'a> {
 
     /// The volume without some of its bricks.
     pub(crate) fn try_volume(&self, missing: &[usize]) -> Result<Volume, ShardError> {
-        volume_of(self.site, self.name, missing)
+        volume_of(self.site, self.name, missing, OpenOptions::default())
     }
 }
 
@@ -67,9 +67,14 @@ pub(crate) fn brick_paths(site: &Site, volume: &str, numbers: Range<usize>) -> S
 }
 
 /// A volume of a site, described by glusterd's directory, without some of its bricks.
-pub(crate) fn volume_of(site: &Site, name: &str, missing: &[usize]) -> Result<Volume, ShardError> {
+pub(crate) fn volume_of(
+    site: &Site,
+    name: &str,
+    missing: &[usize],
+    options: OpenOptions,
+) -> Result<Volume, ShardError> {
     let topology = Topology::load(site.glusterd_dir(), Some(name))?;
     let names: Vec<_> = topology.bricks().map(|brick| brick.name.clone()).collect();
     let map = missing.iter().fold(BrickMap::default(), |map, brick| map.without(names[*brick].clone()));
-    Volume::open(topology, &map, OpenOptions::default())
+    Volume::open(topology, &map, options)
 }

@@ -61,7 +61,7 @@ impl Bench {
 
     /// The same where it may be that none of its bricks is left.
     pub(crate) fn try_volume(&self, site: SiteName, missing: &[usize]) -> Result<Volume, ShardError> {
-        volume_of(self.lab.site(site), &self.lab.config().volume(site).name, missing)
+        volume_of(self.lab.site(site), &self.lab.config().volume(site).name, missing, OpenOptions::default())
     }
 }
 
