@@ -41,6 +41,9 @@ fn check(args: &CheckArgs) -> Result<Result<Option<CheckReport>, String>> {
     if args.image_opts {
         return Ok(Err("--image-opts is not supported: name the image's file".into()));
     }
+    if let Some(complaint) = source::unknown_cache(args.cache.as_deref()) {
+        return Ok(Err(complaint));
+    }
     let name = &args.file;
     let could_not_open = |why: String| format!("Could not open '{name}': {why}");
     let format = match args.format.as_ref().map(|wanted| (wanted, Format::from_name(&wanted.as_str().into())))

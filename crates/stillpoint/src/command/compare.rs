@@ -11,7 +11,7 @@ use stillpoint_qcow2::{DiskOptions, GuestView, with_causes};
 use crate::cli::{CompareArgs, Global};
 use crate::command::keys;
 use crate::command::opened::{self, Opened};
-use crate::command::source::{qemu_text, system_text};
+use crate::command::source::{qemu_text, system_text, unknown_cache};
 use crate::exit::Exit;
 use crate::logging;
 use crate::output::{self, Format};
@@ -25,6 +25,9 @@ pub(crate) fn run(args: &CompareArgs, global: &Global) -> Result<Exit> {
         Ok(keys) => keys,
         Err(complaint) => return Ok(not_opened(&complaint)),
     };
+    if let Some(complaint) = unknown_cache(args.cache.as_deref()) {
+        return Ok(not_opened(&complaint));
+    }
     let open = |name: &str, format: &Option<String>| {
         opened::open(&args.disk.volume, &args.disk.allow, name, format.as_deref())
     };

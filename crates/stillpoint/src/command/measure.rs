@@ -1,10 +1,12 @@
 //! `stillpoint measure`: what `qemu-img measure` tells.
 
+mod target;
+
 use anyhow::Result;
 use stillpoint_qcow2::Name;
 use stillpoint_qcow2::map::{GuestMap, MapOptions};
 use stillpoint_qcow2::measure::{Layout, Measure};
-use stillpoint_qcow2::tables::{ClusterSize, Snapshot, Version};
+use stillpoint_qcow2::tables::{Snapshot, Version};
 
 use crate::cli::MeasureArgs;
 use crate::command::number;
@@ -13,10 +15,7 @@ use crate::command::source::qemu_text;
 use crate::exit::Exit;
 use crate::logging;
 use crate::output;
-
-/// Formats that QEMU knows and can't measure.
-const NOT_MEASURED: [&str; 10] =
-    ["bochs", "cloop", "dmg", "parallels", "qcow", "qed", "vdi", "vhdx", "vmdk", "vpc"];
+use target::Target;
 
 pub(crate) fn run(args: &MeasureArgs) -> Result<Exit> {
     match measure(args)? {
@@ -121,77 +120,4 @@ fn find_snapshot<'a>(opened: &'a Opened, wanted: &str) -> Result<&'a Snapshot, S
     let image = opened.chain.layers().first().and_then(|layer| layer.image());
     let mut snapshots = image.map_or(&[][..], |image| image.snapshots()).iter();
     snapshots.find(|snapshot| is(&snapshot.id, id) && is(&snapshot.name, name)).ok_or_else(not_found)
-}
-
-/// What is converted to.
-enum Target {
-    Raw,
-    Qcow2 { layout: Layout, backing: bool },
-}
-
-impl Target {
-    fn parse(format: &str, options: &[String]) -> Result<Self, String> {
-        let mut layout = Layout::default();
-        let mut backing = false;
-        let raw = match format {
-            "raw" => true,
-            "qcow2" => false,
-            _ if NOT_MEASURED.contains(&format) => {
-                return Err(format!("Block driver '{format}' does not support size measurement"));
-            }
-            _ => return Err(format!("Unknown file format '{format}'")),
-        };
-        for option in
-            options.iter().flat_map(|options| options.split(',')).filter(|option| !option.is_empty())
-        {
-            let (name, value) = option.split_once('=').unwrap_or((option, "on"));
-            match name {
-                "size" | "preallocation" | "nocow" | "extent_size_hint" if raw => {}
-                _ if raw => return Err(format!("Invalid parameter '{name}'")),
-                "cluster_size" => layout.cluster_size = cluster_size(value)?,
-                "compat" => {
-                    layout.version = match value {
-                        "0.10" => Version::V2,
-                        "1.1" => Version::V3,
-                        _ => return Err(format!("Invalid compatibility level: '{value}'")),
-                    }
-                }
-                "refcount_bits" => {
-                    layout.refcount_bits =
-                        value.parse().map_err(|_| format!("Parameter '{name}' expects a number"))?;
-                }
-                "extended_l2" => layout.extended_l2 = switch(name, value)?,
-                "preallocation" => {
-                    layout.preallocated = match value {
-                        "off" | "metadata" => false,
-                        "falloc" | "full" => true,
-                        _ => return Err(format!("Invalid parameter '{value}'")),
-                    }
-                }
-                "backing_file" => backing = true,
-                "size" | "backing_fmt" | "lazy_refcounts" | "compression_type" | "data_file"
-                | "data_file_raw" => {}
-                _ if name.starts_with("encrypt") => {
-                    return Err("an image that is to be encrypted is not measured here".into());
-                }
-                _ => return Err(format!("Invalid parameter '{name}'")),
-            }
-        }
-        Ok(if raw { Self::Raw } else { Self::Qcow2 { layout, backing } })
-    }
-}
-
-fn cluster_size(value: &str) -> Result<ClusterSize, String> {
-    let bytes = number::bytes("cluster size", value)?;
-    let bits = bytes.is_power_of_two().then(|| bytes.trailing_zeros());
-    bits.and_then(ClusterSize::from_bits)
-        .ok_or_else(|| "Cluster size must be a power of two between 512 and 2048k".to_owned())
-}
-
-fn switch(name: &str, value: &str) -> Result<bool, String> {
-    match value {
-        "on" => Ok(true),
-        "off" => Ok(false),
-        _ => Err(format!("Parameter '{name}' expects 'on' or 'off'")),
-    }
 }

@@ -126,6 +126,13 @@ pub(crate) fn not_opened(name: &str, error: &std::io::Error) -> String {
     }
 }
 
+/// What qemu-img says of a way to cache an image that it doesn't know. Here none makes a difference.
+pub(crate) fn unknown_cache(mode: Option<&str>) -> Option<String> {
+    let known = ["none", "off", "directsync", "writeback", "unsafe", "writethrough"];
+    let unknown = mode.filter(|mode| !known.contains(mode))?;
+    Some(format!("Invalid source cache option: {unknown}"))
+}
+
 /// An error of the operating system as C's `strerror` words it.
 pub(crate) fn system_text(error: &std::io::Error) -> String {
     let text = error.to_string();

@@ -61,6 +61,7 @@ fn stdout_stderr_and_exit_codes_are_qemu_imgs() {
     }
     cases.push(vec!["check", "-q", "-U", "corrupt.qcow2"]);
     cases.push(vec!["check", "-T", "none", "sound.qcow2"]);
+    cases.push(vec!["check", "-T", "nonsense", "sound.qcow2"]);
     cases.push(vec!["check", "plain.raw"]);
     cases.push(vec!["check", "-f", "qcow2", "plain.raw"]);
     cases.push(vec!["check", "-f", "raw", "sound.qcow2"]);

@@ -65,6 +65,8 @@ fn stdout_and_exit_codes_are_qemu_imgs() {
         &["compare", "-f", "bogus", "a.qcow2", "same.qcow2"],
         &["compare", "-F", "bogus", "a.qcow2", "same.qcow2"],
         &["compare", "-F", "qcow2", "a.qcow2", "zeros.raw"],
+        &["compare", "-T", "none", "a.qcow2", "same.qcow2"],
+        &["compare", "-T", "bogus", "a.qcow2", "same.qcow2"],
         &["compare", "a.qcow2", "nothing.qcow2"],
         &["compare", "nothing.qcow2", "a.qcow2"],
     ];
