@@ -8,8 +8,8 @@ use std::fs::{self, OpenOptions as Open};
 use std::time::Duration;
 
 use mounted::{
-    Bench, MIB, SHARD, equal, equals_the_mounts, full, most, only, open, put, read, some, subsets, whole,
-    write_files,
+    Bench, MIB, SHARD, equal, equals_the_mounts, full, most, only, open, put, read, some, subsets,
+    undescribed, whole, write_files,
 };
 use stillpoint_lab::{Redundancy, SiteName};
 use stillpoint_shard::{ShardError, ShardState, Standing};
@@ -48,6 +48,13 @@ fn what_a_mount_wrote_is_read_without_any_bricks_that_may_be_lost_and_not_withou
             assert_eq!(sparse.shard(index).unwrap(), ShardState::Hole, "shard {index}");
         }
         let few = only(&files, &some(&names));
+        // Nothing but the bricks, in an order that is not theirs.
+        let order = match site {
+            SiteName::A => &[4, 0, 3, 5, 1, 2],
+            SiteName::B => &[5, 2, 0, 4, 1, 3],
+        };
+        let undescribed = undescribed(&bench.volume(site, &[]), order).unwrap();
+        assert_eq!(equal(&undescribed, &few), few.len(), "from bricks in any order");
         match site {
             SiteName::A => {
                 let mut lost = subsets(6, 2);

@@ -283,6 +283,8 @@ fn unhealed_replicas_are_not_read_and_split_brain_is_refused() {
     };
     let standings: Vec<_> = base.copies.iter().map(|copy| copy.standing).collect();
     assert_eq!(standings, [Standing::Blamed, Standing::Chosen]);
+    let paths = volume.names_of(base.gfid).unwrap();
+    assert_eq!(paths.paths, ["linked", "vms/other name"].map(std::path::PathBuf::from), "{paths:?}");
 
     bench.lab.faults().restart_bricks(site).unwrap();
     settle();

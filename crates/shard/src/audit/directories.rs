@@ -16,7 +16,7 @@ use super::{Auditor, Problem};
 use crate::set::{Change, DirState, DirectoryXattrs, Set, SetDir, covers_all_hashes};
 use crate::topology::BrickName;
 use crate::tree::{FoundDirectory, Handle, Kind, for_each_name};
-use crate::volume::{DEPTH_LIMIT, Inner, Place, is_own};
+use crate::volume::{DEPTH_LIMIT, Place, is_own};
 
 /// What is under a name: the greatest kind, and whether bricks differ.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +50,7 @@ impl Auditor<'_> {
             let dirs = self.directories(&names);
             self.directory(&names, &dirs, report);
             let listed = self.list(&path, &dirs, &mut met, report);
-            let all_sets_known = Inner::knows_all_sets(&self.inner.topology, &dirs);
+            let all_sets_known = self.inner.all_sets_are_in(&dirs);
             let mut place = Place { dirs, name: PathBuf::new(), hashed: true, all_sets_known };
             let mut inside = Vec::new();
             for (name, kinds) in listed {

@@ -243,6 +243,13 @@ impl Inner {
         topology.origin != Origin::Bricks || covers_all_hashes(dirs)
     }
 
+    /// The same of a directory that need have no layout: the root of a dispersed volume of one subvolume has none. Then that
+    /// of `/.shard` counts.
+    pub(crate) fn all_sets_are_in(&self, dirs: &[SetDir]) -> bool {
+        Self::knows_all_sets(&self.topology, dirs)
+            || (self.all_sets_known && dirs.iter().all(|dir| dir.layout.is_none()))
+    }
+
     /// Whether a brick may be an arbiter without our knowing it.
     pub(crate) fn may_have_unknown_arbiters(&self) -> bool {
         self.topology.origin == Origin::Bricks
@@ -262,7 +269,7 @@ impl Inner {
         let mut names = names_of(path)?;
         let name = names.pop().ok_or_else(|| bad_path(path, "it names the root directory"))?;
         let dirs = self.directory_at(&names)?;
-        let all_sets_known = Self::knows_all_sets(&self.topology, &dirs);
+        let all_sets_known = self.all_sets_are_in(&dirs);
         Ok(Place { dirs, name, hashed: true, all_sets_known })
     }
 

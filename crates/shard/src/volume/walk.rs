@@ -127,7 +127,7 @@ impl Walk {
         }
         let dirs = self.inner.directory_at(&components)?;
         let shown = || Path::new("/").join(&path).display().to_string();
-        let all_sets_known = Inner::knows_all_sets(&self.inner.topology, &dirs);
+        let all_sets_known = self.inner.all_sets_are_in(&dirs);
         if dirs.iter().all(|dir| dir.state == DirState::Absent) && all_sets_known {
             return Err(ShardError::NotFound { what: format!("directory {}", shown()) });
         }

@@ -78,3 +78,10 @@ pub(crate) fn volume_of(
     let map = missing.iter().fold(BrickMap::default(), |map, brick| map.without(names[*brick].clone()));
     Volume::open(topology, &map, options)
 }
+
+/// A volume of bricks that nothing describes, in the order of these numbers.
+pub(crate) fn undescribed(described: &Volume, order: &[usize]) -> Result<Volume, ShardError> {
+    let bricks: Vec<PathBuf> = described.bricks().into_iter().map(|(_, path)| path).collect();
+    let given: Vec<&PathBuf> = order.iter().map(|brick| &bricks[*brick]).collect();
+    Volume::open(Topology::from_bricks(&given)?, &BrickMap::default(), OpenOptions::default())
+}

@@ -13,7 +13,7 @@ use stillpoint_shard::{BrickMap, OpenOptions, ShardError, ShardedFile, Topology,
 use stillpoint_storage::Storage;
 
 pub(crate) use compare::{all_zeros, equal, equals_the_mounts, listed, most, only, some, subsets, whole};
-pub(crate) use made::{Made, brick_paths, volume_of};
+pub(crate) use made::{Made, brick_paths, undescribed, volume_of};
 
 pub(crate) const MIB: u64 = 1 << 20;
 pub(crate) const SHARD: u64 = 4 * MIB;

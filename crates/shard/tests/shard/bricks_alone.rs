@@ -244,3 +244,22 @@ fn dispersed_sets_are_found_with_places_for_bricks_that_were_not_given() {
         "{half}"
     );
 }
+
+/// As the root of a real dispersed volume of one subvolume is.
+#[test]
+fn a_directory_without_any_layout_is_known_where_all_of_the_shards_hashes_are() {
+    for shape in [shape(1, 2), Shape { redundancy: 1, ..shape(1, 3) }] {
+        let bricks = shape.replicas;
+        let (mut built, model) = written(shape);
+        for brick in 0..bricks {
+            built.trees.remove_xattr(brick, "", "trusted.glusterfs.dht").unwrap();
+        }
+        built.trees.save().unwrap();
+        let found = topology(&built, &(0..bricks).collect::<Vec<_>>());
+        let volume = Volume::open(found, &BrickMap::default(), OpenOptions::default()).unwrap();
+        assert!(bytes(&volume.open_file(&"disk".parse().unwrap()).unwrap()).unwrap() == model);
+        let nothing = volume.open_file(&"nothing".parse().unwrap()).unwrap_err();
+        assert!(matches!(nothing, ShardError::NotFound { .. }), "{nothing}");
+        assert!(volume.walk("/").unwrap().all(|entry| entry.is_ok()));
+    }
+}
