@@ -87,13 +87,17 @@ fn lab_config(instance: &str) -> LabConfig {
     LabConfig { guest: Some(guest), ..LabConfig::named(instance) }
 }
 
-fn missing_here() -> Vec<&'static str> {
+fn missing_here() -> Vec<String> {
     let mut missing = Vec::new();
     if !debian::is_debian() {
-        missing.push("this is not Debian (12 or 13)");
+        missing.push("this is not Debian (12 or 13)".to_owned());
     }
     if !debian::is_root() {
-        missing.push("it takes root, for namespaces, mounts and loop devices");
+        missing.push("it takes root, for namespaces, mounts and loop devices".to_owned());
+        let packages = stillpoint_lab::missing_packages().unwrap_or_default();
+        if debian::is_debian() && !packages.is_empty() {
+            missing.push(format!("root would install the Debian packages {}", packages.join(" ")));
+        }
     }
     missing
 }
