@@ -66,7 +66,13 @@ fn on_a_lab(setting: &Setting) -> Result<Vec<Comparison>> {
         Some(BYTES),
         setting.rounds.min(3),
         Way::new("stillpoint-shard: Volume::open, ShardedFile::read_exact_at", || read_bricks(&spec)),
-        vec![Way::new("the same reads through the mount", || read_mount(&mounted))],
+        vec![
+            Way::new("the same reads through the mount, which has nothing of it cached", || {
+                forget(&mounted)?;
+                read_mount(&mounted)
+            }),
+            Way::new("the same out of the kernel's cache for the mount", || read_mount(&mounted)),
+        ],
     )?;
 
     let out = site.bricks_file_system().join("exports");
@@ -84,7 +90,10 @@ fn on_a_lab(setting: &Setting) -> Result<Vec<Comparison>> {
         Some(BYTES),
         setting.rounds.min(3),
         Way::new("stillpoint export", || afresh(&ours_out, &mut ours)),
-        vec![Way::new("cp from the mount, and sync of the file", || afresh(&peers_out, &mut peer))],
+        vec![Way::new("cp from the mount, which has nothing of it cached, and sync", || {
+            forget(&mounted)?;
+            afresh(&peers_out, &mut peer)
+        })],
     )?;
     let same = Command::new("cmp").args([&ours_out, &peers_out]).status().context("cmp can't be started")?;
     ensure!(same.success(), "the exports differ");
@@ -120,7 +129,13 @@ fn read_bricks(spec: &PathBuf) -> Result<Cost> {
     cost::sum([Ok(opening), Ok(reading)])
 }
 
-/// Opened anew, so that the mount asks the bricks, and not what the kernel keeps of the file.
+/// Has the kernel forget what it keeps of the mount's file; of the bricks' files, it goes on to keep all.
+fn forget(path: &Path) -> Result<()> {
+    let file = File::open(path)?;
+    file.sync_all()?;
+    Ok(rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?)
+}
+
 fn read_mount(path: &Path) -> Result<Cost> {
     let mut buf = vec![0; BUFFER];
     cost::of_work(|| {
