@@ -5,13 +5,15 @@ mod mounted;
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions as Open};
+use std::path::Path;
 use std::time::Duration;
 
 use mounted::{
-    Bench, MIB, SHARD, equal, equals_the_mounts, full, most, only, open, put, read, some, subsets,
-    undescribed, whole, write_files,
+    Bench, MIB, SHARD, audit, audits_clean, equal, equals_the_mounts, full, most, only, open, put, read,
+    some, subsets, undescribed, whole, write_files,
 };
 use stillpoint_lab::{Redundancy, SiteName};
+use stillpoint_shard::audit::{Problem, Severity};
 use stillpoint_shard::{ShardError, ShardState, Standing};
 
 const FOUR_AND_TWO: Redundancy = Redundancy::Disperse { data: 4, parity: 2 };
@@ -42,6 +44,8 @@ fn what_a_mount_wrote_is_read_without_any_bricks_that_may_be_lost_and_not_withou
         let mount = bench.mount(site);
         let names = most(write_files(&mount));
         std::thread::sleep(SETTLE);
+        let audited = audits_clean(|| bench.volume(site, &[]), "vms");
+        assert!(audited.compared > 0 && audited.not_comparable == 0, "{audited:#?}");
         let files = whole(&bench.volume(site, &[]), &names);
         let sparse = open(&bench.volume(site, &[]), "sparse").unwrap();
         for index in [1, 4, 5, 9, 10, 11, 12] {
@@ -115,6 +119,17 @@ fn fragments_of_a_brick_that_was_killed_and_not_healed_are_not_read() {
     let standings: Vec<_> = base.copies.iter().map(|copy| copy.standing).collect();
     let chosen = Standing::Chosen;
     assert_eq!(standings, [Standing::Outdated, chosen, chosen, chosen, chosen, Standing::Good]);
+    let (findings, summary) = audit(&volume);
+    let behind = volume.bricks()[0].0.clone();
+    let heal = |problem: &Problem| match problem {
+        Problem::NeedsHeal { bricks, .. } | Problem::CopyMissing { bricks } => bricks[..] == [behind.clone()],
+        _ => false,
+    };
+    for name in ["sparse", "new", "cut"] {
+        let mut of_it = findings.iter().filter(|finding| finding.path.as_deref() == Some(Path::new(name)));
+        assert!(of_it.any(|finding| heal(&finding.problem)), "{name}: {findings:#?}");
+    }
+    assert_eq!((summary.worst(), summary.is_whole()), (Some(Severity::Attention), true), "{findings:#?}");
 
     let changed: Vec<String> = ["sparse", "linked", "new", "cut", "moved"].map(str::to_owned).to_vec();
     sweep("disperse 4+2, unhealed", &bench, site, &subsets(6, 1), &only(&files, &changed));

@@ -10,8 +10,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use mounted::{Bench, MIB, SHARD, all_zeros, listed, open, pattern, put, read, volume_of, write_files};
+use mounted::{
+    Bench, MIB, SHARD, all_zeros, audit, audits_clean, listed, open, pattern, put, read, volume_of,
+    write_files,
+};
 use stillpoint_lab::{Redundancy, SiteName};
+use stillpoint_shard::audit::{Problem, Severity};
 use stillpoint_shard::{
     BrickMap, OpenOptions, ShardError, ShardState, ShardedFile, SplitBrainChoice, Standing, Topology, Volume,
     export,
@@ -79,12 +83,20 @@ fn what_a_mount_wrote_is_read_from_the_bricks_and_without_some_of_them() {
             assert_eq!(sparse.shard(index).unwrap(), ShardState::Hole, "shard {index}");
         }
         let before = read(&sparse).unwrap();
+        put(&mount.join("gone"), 0, 80, 3 * SHARD);
+        fs::remove_file(mount.join("gone")).unwrap();
+        let audited = audits_clean(|| bench.volume(site, &[]), "/");
+        // One has two names.
+        assert_eq!((audited.files, audited.sharded_files), (names.len() as u64, names.len() as u64 - 1));
+        assert_eq!(audited.compared > 0, site == SiteName::A);
         assert!(
             before == fs::read(mount.join("sparse")).unwrap(),
             "sparse, before it was read through the mount"
         );
         all_equal(&bench.volume(site, &[]), &mount, &names);
         listed(&bench.volume(site, &[]), &mount, &names);
+        // With the empty shards that reading made.
+        audits_clean(|| bench.volume(site, &[]), "/");
 
         // The same by the other descriptions.
         let name = bench.lab.config().volume(site).name.clone();
@@ -93,6 +105,7 @@ fn what_a_mount_wrote_is_read_from_the_bricks_and_without_some_of_them() {
         let by_bricks = Topology::from_bricks(&bench.lab.site(site).brick_dirs()).unwrap();
         for topology in [by_xml, by_bricks] {
             let volume = Volume::open(topology, &BrickMap::default(), OpenOptions::default()).unwrap();
+            audits_clean(|| volume.clone(), "/");
             all_equal(&volume, &mount, &names);
             listed(&volume, &mount, &names);
         }
@@ -235,6 +248,7 @@ fn arbiters_and_three_replicas_are_read_and_an_arbiter_alone_is_refused() {
     for site in SiteName::ALL {
         let mount = bench.mount(site);
         let names = write_files(&mount);
+        audits_clean(|| bench.volume(site, &[]), "/");
         all_equal(&bench.volume(site, &[]), &mount, &names);
         let (survivable, too_much) = match site {
             SiteName::A => (vec![vec![0, 3], vec![1, 4], vec![2, 5], vec![0, 2, 4, 5]], vec![0, 1]),
@@ -285,6 +299,21 @@ fn unhealed_replicas_are_not_read_and_split_brain_is_refused() {
     assert_eq!(standings, [Standing::Blamed, Standing::Chosen]);
     let paths = volume.names_of(base.gfid).unwrap();
     assert_eq!(paths.paths, ["linked", "vms/other name"].map(std::path::PathBuf::from), "{paths:?}");
+    let (findings, summary) = audit(&volume);
+    let behind = volume.bricks()[0].0.clone();
+    for name in ["linked", "sparse", "new", "cut"] {
+        let heal = |problem: &Problem| match problem {
+            Problem::NeedsHeal { bricks, .. } | Problem::CopyMissing { bricks } => {
+                bricks[..] == [behind.clone()]
+            }
+            _ => false,
+        };
+        let told =
+            |of: &Path| of == Path::new(name) || (name == "linked" && of == Path::new("vms/other name"));
+        let of_it = findings.iter().filter(|finding| finding.path.as_deref().is_some_and(told));
+        assert!(of_it.into_iter().any(|finding| heal(&finding.problem)), "{name}: {findings:#?}");
+    }
+    assert_eq!((summary.worst(), summary.is_whole()), (Some(Severity::Attention), true), "{findings:#?}");
 
     bench.lab.faults().restart_bricks(site).unwrap();
     settle();
@@ -302,6 +331,10 @@ fn unhealed_replicas_are_not_read_and_split_brain_is_refused() {
     let error = open(&volume, "linked").and_then(|file| file.shard(0)).unwrap_err().to_string();
     let bricks: Vec<_> = volume.topology().bricks().map(|brick| brick.name.clone()).collect();
     assert!(bricks.iter().all(|brick| error.contains(&brick.to_string())), "no matrix: {error}");
+    let (findings, summary) = audit(&volume);
+    let split = |problem: &Problem| matches!(problem, Problem::SplitBrain { change: "data", .. });
+    assert!(findings.iter().any(|finding| split(&finding.problem)), "{findings:#?}");
+    assert!(summary.worst() >= Some(Severity::AtRisk));
     // Each copy by itself is what its brick was given; the mount may still have the other in its cache.
     let (first, second) = (pattern(70, SHARD + 5), pattern(91, SHARD));
     let mut on_brick_0 = first.clone();

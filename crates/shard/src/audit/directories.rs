@@ -296,9 +296,19 @@ impl Auditor<'_> {
             let problem = "hashes of names belong to several subvolumes".to_owned();
             out.add(Problem::LayoutBroken { problem });
         }
+        // One that nobody has laid out yet is when it is needed; of one subvolume, the root never may be.
+        if dirs.iter().all(|dir| dir.layout.is_none()) {
+            return;
+        }
         let all_seen = self.inner.all_sets_known && dirs.iter().all(|dir| dir.state == DirState::Present);
         if all_seen && !covers_all_hashes(dirs) {
-            let problem = "hashes of names belong to no subvolume".to_owned();
+            let mut problem = "hashes of names belong to no subvolume".to_owned();
+            for (set, dir) in self.inner.sets.iter().zip(dirs) {
+                let range = dir.layout.filter(|layout| !layout.is_empty());
+                let range = range.map(|layout| format!("{:08x}-{:08x}", layout.start, layout.stop));
+                let range = range.unwrap_or_else(|| "none".to_owned());
+                problem.push_str(&format!(", {} has {range}", set.subvolume.name));
+            }
             out.add(Problem::LayoutBroken { problem });
         }
     }

@@ -57,7 +57,7 @@ pub struct AuditSummary {
     pub directories: u64,
     /// Files looked at; one with several names counts with each.
     pub files: u64,
-    /// Files among them that are sharded.
+    /// Sharded files among them, each once.
     pub sharded_files: u64,
     /// Shards looked at, bases not counted.
     pub shards: u64,

@@ -1,6 +1,7 @@
 //! A lab's volumes, what is written through their mounts, and reading it from their bricks.
 #![allow(dead_code, unused_imports, reason = "each test program asks for a part of it")]
 
+mod audit;
 mod compare;
 mod made;
 
@@ -12,6 +13,7 @@ use stillpoint_lab::{Lab, LabConfig, Redundancy, SiteName, VolumeConfig, VolumeL
 use stillpoint_shard::{BrickMap, OpenOptions, ShardError, ShardedFile, Topology, Volume};
 use stillpoint_storage::Storage;
 
+pub(crate) use audit::{audit, audits_clean};
 pub(crate) use compare::{all_zeros, equal, equals_the_mounts, listed, most, only, some, subsets, whole};
 pub(crate) use made::{Made, brick_paths, undescribed, volume_of};
 

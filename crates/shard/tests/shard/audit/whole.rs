@@ -119,6 +119,16 @@ fn a_second_name_of_a_file_is_no_finding_and_its_shards_count_once() {
 }
 
 #[test]
+fn a_root_that_was_never_laid_out_is_in_order() {
+    let mut built = super::dispersed(3, 1);
+    for brick in 0..3 {
+        built.trees.remove_xattr(brick, "", "trusted.glusterfs.dht").unwrap();
+    }
+    let (findings, summary) = audit(&built);
+    assert!(summary.is_clean(), "{findings:#?}");
+}
+
+#[test]
 fn it_ends_when_it_is_told_to() {
     let mut built = replicated(2);
     built.trees.stray_shard(0, "stranger", b"x").unwrap();
