@@ -140,7 +140,7 @@ fn damage(built: &mut Built, brick: usize, path: &str, what: Damage) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn what_was_written_is_clean_and_one_damage_is_told(
