@@ -8,7 +8,9 @@ use std::path::Path;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use stillpoint_shard::audit::{AuditEvent, AuditOptions};
-use stillpoint_shard::{BrickMap, FileRef, OpenOptions, Topology, Volume};
+use stillpoint_shard::{
+    BrickMap, FileOptions, FileRef, OpenOptions, SizeChoice, SplitBrainChoice, Topology, Volume,
+};
 use stillpoint_storage::{ExtentKind, Storage, extents};
 use stillpoint_testkit::volume::{BrickTrees, Change, KeptIn, Shape};
 
@@ -202,7 +204,15 @@ fuzz_target!(|plan: Plan| {
         .bricks()
         .nth(gone)
         .map_or_else(BrickMap::default, |brick| BrickMap::default().without(brick.name.clone()));
-    let options = OpenOptions { max_open_shards: 1, ..OpenOptions::default() };
+    // How it is read follows from what the size is cut to leave.
+    let how = plan.size / 6000;
+    let split_brain = if how & 1 == 0 {
+        Vec::new()
+    } else {
+        vec![SplitBrainChoice::BiggerFile, SplitBrainChoice::LatestMtime]
+    };
+    let options =
+        OpenOptions { max_open_shards: 1, split_brain, compare: how & 2 > 0, ..OpenOptions::default() };
     let Ok(opened) = Volume::open(topology, &map, options) else { return };
     // The bricks hold a directory and a file; what was put there besides is not more than what was damaged.
     let walked = opened.walk("/").expect("the root is a path").take(1000);
@@ -223,8 +233,23 @@ fuzz_target!(|plan: Plan| {
         let counted = findings.harmless + findings.attention + findings.at_risk + findings.lost;
         assert!(counted == told && told < 10_000 && !summary.interrupted);
     }
-    for name in ["vms/disk", "gfid:6f1d0000-0000-4000-8000-000000000002"] {
-        let Ok(file) = opened.open_file(&name.parse().expect("it is one")) else { continue };
+    let left = opened.left_over().unwrap_or_default();
+    assert!(left.len() < 100);
+    for name in ["vms/disk", "vms"] {
+        let entry = opened.entry(&FileRef::Path(name.into()));
+        if let Some(gfid) = entry.ok().and_then(|entry| entry.gfid) {
+            assert!(
+                opened.names_of(gfid).is_ok_and(|named| named.paths.len() < 100) || !plan.damages.is_empty()
+            );
+        }
+    }
+    let names = left.iter().map(|left| FileRef::Gfid(left.gfid));
+    let own = ["vms/disk", "gfid:6f1d0000-0000-4000-8000-000000000002"];
+    for name in own.into_iter().map(|name| name.parse().expect("it is one")).chain(names) {
+        let size = (how & 4 > 0).then_some(SizeChoice::LastShard);
+        let Ok(file) = opened.open_file_with(&name, &FileOptions { size, shard_size: None }) else {
+            continue;
+        };
         let _ = file.allocated();
         let mut at = 0;
         for extent in extents(&file).take(64) {

@@ -22,6 +22,7 @@ use crate::signals;
 const JOBS: usize = 4;
 
 pub(crate) fn run(args: &AuditArgs, global: &Global) -> Result<Exit> {
+    source::no_file_options(&args.volume)?;
     let volume = source::volume(&args.volume)?.context("which volume? Name it with --volume or --brick")?;
     let below = source::reference(&args.path, args.volume.mounted_at.as_deref())?;
     let processors = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use stillpoint_backup::image::VolumeImages;
 use stillpoint_backup::unused_mapping;
 use stillpoint_qcow2::{Error, Source, with_causes};
-use stillpoint_shard::{BrickDir, BrickMap, Doubt, FileRef, OpenOptions, Topology, Volume};
+use stillpoint_shard::{BrickDir, BrickMap, Doubt, FileOptions, FileRef, OpenOptions, Topology, Volume};
 
 use crate::cli::VolumeArgs;
 
@@ -89,6 +89,14 @@ fn brick_map(args: &VolumeArgs, topology: &Topology) -> Result<BrickMap> {
         map = map.with_xattr_dump(brick, dir, file);
     }
     Ok(map)
+}
+
+/// Refuses what tells of one file, for a command that reads none.
+pub(crate) fn no_file_options(args: &VolumeArgs) -> Result<()> {
+    if args.file_options() != FileOptions::default() {
+        bail!("--file-size and --block-size tell of a file that is read, and none is");
+    }
+    Ok(())
 }
 
 /// A file by the path from the volume's root on, by its path below where the volume is mounted, or by its gfid.

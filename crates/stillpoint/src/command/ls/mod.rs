@@ -41,6 +41,7 @@ struct Listed {
 }
 
 pub(crate) fn run(args: &LsArgs) -> Result<Exit> {
+    source::no_file_options(&args.volume)?;
     let volume = source::volume(&args.volume)?.context("which volume? Name it with --volume or --brick")?;
     if args.deleted || args.orphans {
         return left::list(&volume, args);
