@@ -37,6 +37,9 @@ type EachShard<'a> = dyn FnMut(Uuid, u64, &dyn Fn() -> u64) + 'a;
 impl Volume {
     /// What is left of files whose base is gone, by gfid: see [`open_file_with`](Self::open_file_with).
     ///
+    /// The base is looked for by its handle (`.glusterfs/aa/bb/GFID`): a file whose handle is on no brick, as of trees that
+    /// were copied without them, counts as one without a base. [`audit`](Self::audit) goes through all names instead.
+    ///
     /// Costs two scans of `.shard` on every brick, and a look for the base of every file that has a shard. Memory is in
     /// proportion to the files, and to the shards of those that are told.
     ///
