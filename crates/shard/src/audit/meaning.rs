@@ -211,14 +211,14 @@ impl Problem {
                 "Take the file from the other site; see `secondary-access-mount` before replicating again.",
             ),
             Self::EmptyShards { .. } => (
-                AtRisk,
+                Attention,
                 "The empty shards may be ones whose data never arrived, as with rsync that transferred nothing; they read as zeros.",
                 "Verify the file against the other site (`stillpoint verify`).",
             ),
             Self::FewBlocks { .. } => (
-                Attention,
-                "Parts may be missing that read as zeros, or the count may be another site's or out of date.",
-                "Verify the file against another site or a backup.",
+                Harmless,
+                "Gluster's count grows with what a file system allocates ahead while a file grows, and may be another site's: it proves nothing.",
+                "Nothing, unless parts of the file are missed: then verify it against another site or a backup.",
             ),
             Self::ShardSizeMissing { .. } => (
                 AtRisk,
