@@ -206,9 +206,9 @@ impl Problem {
                 "Find out what wrote to the brick itself.",
             ),
             Self::AllEmpty { .. } => (
-                Lost,
-                "The data is not on these bricks; geo-replication whose rsync transferred nothing leaves this.",
-                "Take the file from the other site; see `secondary-access-mount` before replicating again.",
+                AtRisk,
+                "The file reads as zeros: it was emptied, or its data never arrived, as with geo-replication whose rsync transferred nothing.",
+                "Verify it against the other site (`stillpoint verify`); see `secondary-access-mount` before replicating again.",
             ),
             Self::EmptyShards { .. } => (
                 Attention,

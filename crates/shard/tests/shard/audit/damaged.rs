@@ -256,7 +256,7 @@ fn shards_that_replication_left_empty_are_told_by_the_count_of_blocks() {
     emptied(&built, 0..5);
     let (findings, summary) = audit(&built);
     only(&findings, |problem| matches!(problem, Problem::AllEmpty { size: 20480, .. }));
-    assert_eq!(summary.worst(), Some(Severity::Lost));
+    assert_eq!(summary.worst(), Some(Severity::AtRisk));
     let built = replicated(2);
     emptied(&built, 2..4);
     let (findings, summary) = audit(&built);
