@@ -39,6 +39,14 @@ pub(crate) struct Args {
 /// How long one command of a full run may take.
 const FULL_LIMIT: Duration = Duration::from_secs(12 * 3600);
 
+/// Where Linux has a file system in memory.
+const MEMORY: &str = "/dev/shm";
+
+/// Whether tests' files fit, with some to spare for what else the memory is for.
+fn has_room(directory: &str) -> bool {
+    rustix::fs::statvfs(directory).is_ok_and(|stat| stat.f_bavail.saturating_mul(stat.f_frsize) >= 8 << 30)
+}
+
 /// One thing that is checked.
 #[derive(Debug)]
 struct Step {
@@ -72,6 +80,16 @@ impl Context<'_> {
         }
         if self.full {
             envs.push(("STILLPOINT_FULL", "1"));
+        }
+        envs
+    }
+
+    /// The same for tests that make and remove thousands of small files: these are in memory where there is room, since a
+    /// disk's file system spends more on them than the tests do.
+    fn small_test_settings(&self) -> Vec<(&'static str, &'static str)> {
+        let mut envs = self.test_settings();
+        if std::env::var_os("TMPDIR").is_none() && has_room(MEMORY) {
+            envs.push(("TMPDIR", MEMORY));
         }
         envs
     }

@@ -86,7 +86,7 @@ fn e2e_feature(context: &Context<'_>) -> Vec<&'static str> {
 }
 
 fn tests(context: &mut Context<'_>) -> Result<Outcome> {
-    let settings = context.test_settings();
+    let settings = context.small_test_settings();
     context.run(cargo().args(["test", "--workspace"]).envs(settings))?;
     Ok(Outcome::Passed)
 }
@@ -138,7 +138,7 @@ fn tests_libvirt(context: &mut Context<'_>) -> Result<Outcome> {
     if let Some(outcome) = lab::no_libvirt(context)? {
         return Ok(outcome);
     }
-    let settings = context.test_settings();
+    let settings = context.small_test_settings();
     let mut test = |arguments: &[&str]| {
         context
             .run(cargo().arg("test").args(arguments).args(["--features", "libvirt"]).envs(settings.clone()))
