@@ -36,8 +36,12 @@ impl Stage {
         if let Ok(up) = std::env::var(LAB) {
             return Ok(Self { lab: Lab::attach(&up)?, scratch, keep: true });
         }
-        // The guest is emulated: writing three times a second takes a fifth of a processor, in each lab that is up.
-        let guest = GuestConfig { pause_ms: 500, ..GuestConfig::default() };
+        let mut guest = GuestConfig::default();
+        // The guest is emulated: writing three times a second takes a fifth of a processor, in each lab that is up. The
+        // full matrices have the time.
+        if std::env::var_os("STILLPOINT_FULL").is_none() {
+            guest.pause_ms = 500;
+        }
         let lab = Lab::up(&LabConfig { guest: Some(guest), ..LabConfig::named(instance) })?;
         Ok(Self { lab, scratch, keep: false })
     }
