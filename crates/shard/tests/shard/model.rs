@@ -7,7 +7,7 @@ use stillpoint_shard::{ShardError, ShardedFile};
 use stillpoint_storage::{ExtentKind, Storage, extents};
 use stillpoint_testkit::volume::Shape;
 
-use super::support::{build, pattern, shard_error};
+use super::support::{any_shape, build, pattern, shard_error};
 
 const SHARD: u64 = 1024;
 const LONGEST: u64 = 12 * SHARD;
@@ -41,26 +41,18 @@ fn step(bricks: usize, toggles: u32) -> impl Strategy<Value = Step> {
 }
 
 fn shapes() -> impl Strategy<Value = Shape> {
-    let kinds = prop_oneof![
-        Just((1, 1, 0, false)),
-        Just((3, 1, 0, false)),
-        Just((1, 2, 0, false)),
-        Just((2, 2, 0, false)),
-        Just((1, 3, 0, false)),
-        Just((1, 3, 0, true)),
-        Just((1, 3, 1, false)),
-        Just((2, 3, 1, false)),
-        Just((1, 6, 2, false)),
+    let kinds = [
+        (1, 1, 0, false),
+        (3, 1, 0, false),
+        (1, 2, 0, false),
+        (2, 2, 0, false),
+        (1, 3, 0, false),
+        (1, 3, 0, true),
+        (1, 3, 1, false),
+        (2, 3, 1, false),
+        (1, 6, 2, false),
     ];
-    (kinds, 0..3_usize).prop_map(|((subvolumes, replicas, redundancy, arbiter), rotation)| Shape {
-        subvolumes,
-        replicas,
-        redundancy,
-        arbiter,
-        rotation: rotation % subvolumes,
-        shard_size: SHARD,
-        ..Shape::default()
-    })
+    any_shape(&kinds, SHARD)
 }
 
 fn plan(toggles: u32) -> impl Strategy<Value = (Shape, Vec<Step>)> {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use proptest::prelude::*;
 use stillpoint_shard::{BrickMap, BrickName, OpenOptions, ShardError, ShardedFile, Topology, Volume};
 use stillpoint_storage::Storage;
 use stillpoint_testkit::volume::{BrickTrees, Shape};
@@ -11,6 +12,21 @@ use tempfile::TempDir;
 pub(crate) struct Built {
     pub(crate) dir: TempDir,
     pub(crate) trees: BrickTrees,
+}
+
+/// Subvolumes, bricks of each, how many of these hold redundant fragments, and whether the last is an arbiter.
+pub(crate) type Kind = (usize, usize, usize, bool);
+
+pub(crate) fn shape_of((subvolumes, replicas, redundancy, arbiter): Kind, shard_size: u64) -> Shape {
+    Shape { subvolumes, replicas, redundancy, arbiter, shard_size, ..Shape::default() }
+}
+
+/// Any of these kinds, with any of the first three subvolumes the first of the layout.
+pub(crate) fn any_shape(kinds: &[Kind], shard_size: u64) -> impl Strategy<Value = Shape> + use<> {
+    (prop::sample::select(kinds.to_vec()), 0..3_usize).prop_map(move |(kind, rotation)| {
+        let shape = shape_of(kind, shard_size);
+        Shape { rotation: rotation % shape.subvolumes, ..shape }
+    })
 }
 
 /// Builds an empty volume.

@@ -8,6 +8,7 @@ use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use stillpoint_lab::GuestConfig;
 
 use crate::lab::{Stage, Test, run_in_lab};
 
@@ -19,7 +20,7 @@ const TESTS: &[Test] = &[
 ];
 
 fn main() -> ExitCode {
-    run_in_lab("crash", TESTS)
+    run_in_lab("crash", GuestConfig::default(), TESTS)
 }
 
 const SIGKILL: i32 = 9;

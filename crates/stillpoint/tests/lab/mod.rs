@@ -6,6 +6,7 @@ mod stage;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use stillpoint_lab::GuestConfig;
 
 pub(crate) use self::stage::{Ended, Stage, finish, paused, shards_of};
 
@@ -14,7 +15,7 @@ pub(crate) type Test = (&'static str, fn(&Stage) -> anyhow::Result<()>);
 
 /// One lab serves all tests, which run one after another in their order; each leaves both sites whole.
 /// `STILLPOINT_E2E_LAB` names a lab that is up already and is left up, for working on a test.
-pub(crate) fn run_in_lab(instance: &str, tests: &'static [Test]) -> ExitCode {
+pub(crate) fn run_in_lab(instance: &str, guest: GuestConfig, tests: &'static [Test]) -> ExitCode {
     let mut arguments = Arguments::from_args();
     // They share one lab.
     arguments.test_threads = Some(1);
@@ -25,7 +26,7 @@ pub(crate) fn run_in_lab(instance: &str, tests: &'static [Test]) -> ExitCode {
             && !arguments.skip.iter().any(|skip| name.contains(skip.as_str()))
     };
     let lab_is_needed = !arguments.list && tests.iter().any(|(name, _)| wanted(name));
-    let stage: Option<&'static Stage> = match lab_is_needed.then(|| Stage::set(instance)).transpose() {
+    let stage: Option<&'static Stage> = match lab_is_needed.then(|| Stage::set(instance, guest)).transpose() {
         Ok(stage) => stage.map(|stage| &*Box::leak(Box::new(stage))),
         Err(error) => {
             eprintln!("the lab did not come up: {error:#}");

@@ -30,17 +30,11 @@ pub(crate) struct Ended {
 }
 
 impl Stage {
-    /// Brings the lab up.
-    pub(crate) fn set(instance: &str) -> Result<Self> {
+    /// Brings the lab up with this guest.
+    pub(crate) fn set(instance: &str, guest: GuestConfig) -> Result<Self> {
         let scratch = tempfile::Builder::new().prefix("stillpoint-e2e-").tempdir()?;
         if let Ok(up) = std::env::var(LAB) {
             return Ok(Self { lab: Lab::attach(&up)?, scratch, keep: true });
-        }
-        let mut guest = GuestConfig::default();
-        // The guest is emulated: writing three times a second takes a fifth of a processor, in each lab that is up. The
-        // full matrices have the time.
-        if std::env::var_os("STILLPOINT_FULL").is_none() {
-            guest.pause_ms = 500;
         }
         let lab = Lab::up(&LabConfig { guest: Some(guest), ..LabConfig::named(instance) })?;
         Ok(Self { lab, scratch, keep: false })

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use stillpoint_testkit::volume::{Change, Shape};
 
-use super::super::support::{Built, build, pattern};
+use super::super::support::{Built, any_shape, build, pattern};
 use super::{audit, gfid, handle, holders, set_len, take};
 
 const SHARD: u64 = 1024;
@@ -65,17 +65,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
         (2, 3, 1, false),
         (1, 6, 2, false),
     ];
-    (prop::sample::select(kinds.to_vec()), 0..3_usize).prop_map(
-        |((subvolumes, replicas, redundancy, arbiter), rotation)| Shape {
-            subvolumes,
-            replicas,
-            redundancy,
-            arbiter,
-            rotation: rotation % subvolumes,
-            shard_size: SHARD,
-            ..Shape::default()
-        },
-    )
+    any_shape(&kinds, SHARD)
 }
 
 const FILES: [&str; 3] = ["a", "dir/b", "dir/c"];

@@ -6,7 +6,7 @@ use stillpoint_shard::ShardError;
 use stillpoint_shard::audit::AuditOptions;
 use stillpoint_testkit::volume::Shape;
 
-use super::super::support::{Built, build, pattern};
+use super::super::support::{Built, build, pattern, shape_of};
 use super::{SHARD, audit, audit_of, distributed, replicated};
 
 fn shapes() -> Vec<Shape> {
@@ -20,16 +20,8 @@ fn shapes() -> Vec<Shape> {
         (1, 3, 1, false),
         (2, 6, 2, false),
     ]
-    .into_iter()
-    .map(|(subvolumes, replicas, redundancy, arbiter)| Shape {
-        subvolumes,
-        replicas,
-        redundancy,
-        arbiter,
-        shard_size: SHARD as u64,
-        ..Shape::default()
-    })
-    .collect()
+    .map(|kind| shape_of(kind, SHARD as u64))
+    .to_vec()
 }
 
 /// Files of all sizes and histories.
