@@ -42,9 +42,10 @@ pub(super) fn for_each<I: Sync, T: Send>(
     let (told, hear) = mpsc::channel();
     let (stop, next) = (AtomicBool::new(false), AtomicUsize::new(0));
     let mut results: Vec<(usize, T)> = std::thread::scope(|scope| {
+        let mut threads = Vec::with_capacity(jobs.get().min(items.len()));
         for _ in 0..jobs.get().min(items.len()) {
             let (told, stop, next, work) = (told.clone(), &stop, &next, &work);
-            scope.spawn(move || {
+            threads.push(scope.spawn(move || {
                 let thread = Thread { told, stop };
                 while !stop.load(Ordering::Relaxed) {
                     let number = next.fetch_add(1, Ordering::Relaxed);
@@ -52,7 +53,7 @@ pub(super) fn for_each<I: Sync, T: Send>(
                     let done = work(item, &thread);
                     let _ = thread.told.send(Told::Done(number, done));
                 }
-            });
+            }));
         }
         drop(told);
         let mut results = Vec::with_capacity(items.len());
@@ -67,6 +68,12 @@ pub(super) fn for_each<I: Sync, T: Send>(
             };
             if !stop.load(Ordering::Relaxed) && !go_on(bytes) {
                 stop.store(true, Ordering::Relaxed);
+            }
+        }
+        // The end of a scope doesn't wait for what a thread does after its closure: to give back its thread-locals.
+        for thread in threads {
+            if let Err(panic) = thread.join() {
+                std::panic::resume_unwind(panic);
             }
         }
         results
