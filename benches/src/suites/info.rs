@@ -40,6 +40,17 @@ pub(super) fn run(setting: &Setting) -> Result<Outcome> {
         processes("stillpoint info --output json", ours),
         vec![processes("qemu-img info -U --output=json", peer)],
     )?;
+    let mut ours = Command::new(&setting.stillpoint);
+    ours.arg("info").arg(&path);
+    let mut peer = Command::new("qemu-img");
+    peer.args(["info", "-U"]).arg(&path);
+    let text = Comparison::run(
+        format!("the same as text ({PROCESSES} in a row, per process)"),
+        None,
+        setting.rounds,
+        processes("stillpoint info", ours),
+        vec![processes("qemu-img info -U", peer)],
+    )?;
     let mut peer = Command::new("qemu-img");
     peer.args(["info", "-U", "--output=json"]).arg(&path);
     let call = Comparison::run(
@@ -49,7 +60,7 @@ pub(super) fn run(setting: &Setting) -> Result<Outcome> {
         Way::new("stillpoint-qcow2: ImageInfo::gather, to_json", move || calls(&path)),
         vec![processes("qemu-img info -U --output=json", peer)],
     )?;
-    Ok(Outcome::Measured(vec![process, call]))
+    Ok(Outcome::Measured(vec![process, text, call]))
 }
 
 /// A comparison of times means something only where both say the same.

@@ -23,6 +23,7 @@ use exit::Exit;
 const QEMU_IMG_VERBS: [&str; 5] = ["info", "check", "map", "measure", "compare"];
 
 fn main() -> ExitCode {
+    cli::only(std::env::args_os().nth(1).as_deref());
     // What clap says of a wrong command line is coloured as that asks for, too.
     let command = Cli::command().color(logging::colors_asked_for());
     let cli = match command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {

@@ -11,6 +11,7 @@
 
 mod gather;
 mod json;
+mod local;
 mod model;
 mod size;
 mod specific;

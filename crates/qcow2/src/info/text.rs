@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
+use super::local;
 use super::model::{ImageInfo, SnapshotInfo};
 use super::size::human;
 use super::specific::FormatSpecific;
@@ -14,11 +15,7 @@ impl ImageInfo {
     /// What `qemu-img info` prints. The dates of snapshots are in local time.
     #[must_use]
     pub fn to_text(&self) -> String {
-        self.to_text_in(&TimeZone::system())
-    }
-
-    fn to_text_in(&self, zone: &TimeZone) -> String {
-        let mut text = Text { out: String::new(), zone };
+        let mut text = Text { out: String::new() };
         text.node(self, 0, &IMAGE);
         text.children(self, "/");
         text.out
@@ -34,8 +31,7 @@ pub fn chain_to_text(chain: &[ImageInfo]) -> String {
 /// What `qemu-img snapshot -l` prints: nothing where there is no snapshot. The dates are in local time.
 #[must_use]
 pub fn snapshots_to_text(snapshots: &[SnapshotInfo]) -> String {
-    let zone = TimeZone::system();
-    let mut text = Text { out: String::new(), zone: &zone };
+    let mut text = Text { out: String::new() };
     if !snapshots.is_empty() {
         text.snapshots(snapshots, 0);
     }
@@ -52,12 +48,11 @@ struct Words {
 const IMAGE: Words = Words { filename: "image", format: "file format", size: "virtual size" };
 const FILE: Words = Words { filename: "filename", format: "protocol type", size: "file length" };
 
-struct Text<'a> {
+struct Text {
     out: String,
-    zone: &'a TimeZone,
 }
 
-impl Text<'_> {
+impl Text {
     /// One line, `depth` times four spaces in. Names may hold anything: a line feed in one is printed as it is.
     fn line(&mut self, depth: usize, line: &str) {
         self.out.extend(std::iter::repeat_n("    ", depth));
@@ -105,27 +100,10 @@ impl Text<'_> {
     fn snapshots(&mut self, snapshots: &[SnapshotInfo], depth: usize) {
         self.line(depth, "Snapshot list:");
         self.line(depth, &row(["ID", "TAG", "VM_SIZE", "DATE", "VM_CLOCK", "ICOUNT"]));
-        for snapshot in snapshots {
-            let row = self.snapshot(snapshot);
+        let zone = local::zone();
+        for row in snapshots.iter().map(|snapshot| snapshot_row(snapshot, &zone)) {
             self.line(depth, &row);
         }
-    }
-
-    fn snapshot(&self, snapshot: &SnapshotInfo) -> String {
-        let size = human(snapshot.vm_state_size.cast_unsigned());
-        let seconds = i64::try_from(snapshot.date_sec).unwrap_or(i64::MAX);
-        let date = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX).to_zoned(self.zone.clone());
-        let date = date.strftime("%Y-%m-%d %H:%M:%S").to_string();
-        let clock = snapshot.vm_clock_sec;
-        let clock = format!(
-            "{:04}:{:02}:{:02}.{:03}",
-            clock / 3600,
-            clock / 60 % 60,
-            clock % 60,
-            snapshot.vm_clock_nsec / 1_000_000
-        );
-        let icount = snapshot.icount.map_or_else(|| "--".into(), |count| count.to_string());
-        row([&snapshot.id, &snapshot.name, &size, &date, &clock, &icount])
     }
 
     fn specific(&mut self, specific: &FormatSpecific, depth: usize) {
@@ -174,6 +152,24 @@ impl Text<'_> {
             self.children(&child.info, &format!("{path}/"));
         }
     }
+}
+
+/// A snapshot's row, its date in `zone`.
+fn snapshot_row(snapshot: &SnapshotInfo, zone: &TimeZone) -> String {
+    let size = human(snapshot.vm_state_size.cast_unsigned());
+    let seconds = i64::try_from(snapshot.date_sec).unwrap_or(i64::MAX);
+    let date = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX).to_zoned(zone.clone());
+    let date = date.strftime("%Y-%m-%d %H:%M:%S").to_string();
+    let clock = snapshot.vm_clock_sec;
+    let clock = format!(
+        "{:04}:{:02}:{:02}.{:03}",
+        clock / 3600,
+        clock / 60 % 60,
+        clock % 60,
+        snapshot.vm_clock_nsec / 1_000_000
+    );
+    let icount = snapshot.icount.map_or_else(|| "--".into(), |count| count.to_string());
+    row([&snapshot.id, &snapshot.name, &size, &date, &clock, &icount])
 }
 
 /// A row of the snapshot list. Columns are as wide as their bytes, as C's `printf` has it.
@@ -273,8 +269,7 @@ mod tests {
             (2, "1       sn               1.08 KiB 2023-11-15 00:13:20  0001:02:03.004         --"),
         ] {
             let zone = TimeZone::fixed(jiff::tz::offset(hours));
-            let text = Text { out: String::new(), zone: &zone };
-            assert_eq!(text.snapshot(&snapshot), expected);
+            assert_eq!(snapshot_row(&snapshot, &zone), expected);
         }
     }
 }

@@ -13,6 +13,7 @@ mod keys;
 mod ls;
 mod map;
 mod measure;
+mod named;
 mod read;
 mod run;
 mod snapshots;
@@ -33,6 +34,7 @@ pub(crate) use keys::KeyArgs;
 pub(crate) use ls::LsArgs;
 pub(crate) use map::MapArgs;
 pub(crate) use measure::MeasureArgs;
+pub(crate) use named::{Named, only};
 pub(crate) use read::{InfoArgs, LocateArgs, VerifyArgs};
 pub(crate) use run::{AfterRun, GuardArgs, Quiesce, RecoverArgs, RunArgs};
 pub(crate) use snapshots::SnapshotsArgs;
@@ -75,45 +77,45 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Tell what an image is, as 'qemu-img info' does
-    Info(InfoArgs),
+    Info(Named<InfoArgs>),
     /// Tell in plain words what an image is, and whether to let in one of a stranger's
-    Inspect(InspectArgs),
+    Inspect(Named<InspectArgs>),
     /// Look for damage in an image, as 'qemu-img check' does
-    Check(CheckArgs),
+    Check(Named<CheckArgs>),
     /// Tell where the data of a disk lies, as 'qemu-img map' does
-    Map(MapArgs),
+    Map(Named<MapArgs>),
     /// Tell how much room a disk needs as a new image, as 'qemu-img measure' does
-    Measure(MeasureArgs),
+    Measure(Named<MeasureArgs>),
     /// Tell whether two disks are the same, as 'qemu-img compare' does, and where they differ
-    Compare(CompareArgs),
+    Compare(Named<CompareArgs>),
     /// Write an image's disk, or a snapshot's, to a file of its own
-    Extract(ExtractArgs),
+    Extract(Named<ExtractArgs>),
     /// List an image's internal snapshots, as 'qemu-img snapshot -l' does
-    Snapshots(SnapshotsArgs),
+    Snapshots(Named<SnapshotsArgs>),
     /// List an image's dirty bitmaps, and what is set in them
-    Bitmaps(BitmapsArgs),
+    Bitmaps(Named<BitmapsArgs>),
     /// List what is in a volume, straight from its bricks
-    Ls(LsArgs),
+    Ls(Named<LsArgs>),
     /// Tell where a byte of a file in a volume lies: shard, bricks, offset
-    Locate(LocateArgs),
+    Locate(Named<LocateArgs>),
     /// Copy files out of a volume, straight from its bricks
-    Export(ExportArgs),
+    Export(Named<ExportArgs>),
     /// Look for damage in a volume, straight on its bricks, and tell what it means for the data
-    Audit(AuditArgs),
+    Audit(Named<AuditArgs>),
     /// Compare a file on two volumes, shard by shard, and print the proof
-    Verify(VerifyArgs),
+    Verify(Named<VerifyArgs>),
     /// Take a still point of domains, replicate it, prove it at the other site, and undo it
-    Run(Box<RunArgs>),
+    Run(Box<Named<RunArgs>>),
     /// Finish or undo what interrupted runs left
-    Recover(RecoverArgs),
+    Recover(Named<RecoverArgs>),
     /// Tell the version, and what is compiled in
-    Version(VersionArgs),
+    Version(Named<VersionArgs>),
     /// Write man pages or shell completions
     #[command(hide = true)]
-    Generate(GenerateArgs),
+    Generate(Named<GenerateArgs>),
     /// Thaw or resume a domain when stdin ends
     #[command(hide = true)]
-    Guard(GuardArgs),
+    Guard(Named<GuardArgs>),
 }
 
 #[derive(Debug, Args)]

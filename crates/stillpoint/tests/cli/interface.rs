@@ -75,6 +75,15 @@ fn every_verbs_help_begins_with_what_the_list_of_verbs_says_of_it() {
 }
 
 #[test]
+fn what_a_verb_takes_is_told_alike_wherever_it_is_named() {
+    for verb in VERBS {
+        let help = stdout(stillpoint().args([verb, "--help"]));
+        assert_eq!(help, stdout(stillpoint().args(["--color", "never", verb, "--help"])), "{verb}");
+        assert_eq!(help, stdout(stillpoint().args(["help", verb])), "{verb}");
+    }
+}
+
+#[test]
 fn every_option_of_run_can_be_set_by_the_environment() {
     let help = stdout(stillpoint().args(["run", "--help"]));
     let without = help
