@@ -7,12 +7,13 @@ use stillpoint_shard::{BrickMapping, BrickName, FileRef, Topology};
 
 fuzz_target!(|text: &str| {
     if let Ok(info) = InfoFile::parse(text) {
-        let shown = format!("{info:?}");
         for key in ["username=", "password="] {
             let secret =
                 text.lines().filter_map(|line| line.strip_prefix(key)).find(|secret| secret.len() > 24);
-            let elsewhere = |secret: &str| text.matches(secret).count() > 1;
-            assert!(!secret.is_some_and(|secret| !elsewhere(secret) && shown.contains(secret)));
+            let Some(secret) = secret.filter(|secret| text.matches(secret).count() == 1) else { continue };
+            // Who takes our own words for a password sees them in what we say without it, too.
+            let without = InfoFile::parse(&text.replace(secret, ""));
+            assert!(!format!("{info:?}").contains(secret) || format!("{without:?}").contains(secret));
         }
     }
     if let Ok(brick) = BrickFile::parse(text) {

@@ -20,6 +20,18 @@ fn judge(topology: &Topology) -> String {
     format!("{topology} {topology:?}")
 }
 
+/// All that can be seen of a volfile.
+fn shown(text: &str) -> String {
+    let mut shown = match Topology::from_volfile(text, None) {
+        Ok(topology) => judge(&topology),
+        Err(error) => error.to_string(),
+    };
+    if let Ok(volfile) = Volfile::parse(text) {
+        shown.push_str(&format!("{volfile:?}"));
+    }
+    shown
+}
+
 fuzz_target!(|bytes: &[u8]| {
     let _ = log::for_each_volfile(bytes, |logged| {
         assert!(logged.line > 0 && !logged.volfile.translators.is_empty());
@@ -30,15 +42,10 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let mut shown = match Topology::from_volfile(text, None) {
-        Ok(topology) => judge(&topology),
-        Err(error) => error.to_string(),
-    };
-    if let Ok(volfile) = Volfile::parse(text) {
-        shown.push_str(&format!("{volfile:?}"));
-    }
+    let said = shown(text);
     let once = |secret: &&str| secret.len() > 24 && text.matches(secret).count() == 1;
     for secret in text.lines().filter_map(secret).filter(once) {
-        assert!(!shown.contains(secret));
+        // Who takes our own words for a password sees them in what we say without it, too.
+        assert!(!said.contains(secret) || shown(&text.replace(secret, "")).contains(secret));
     }
 });
