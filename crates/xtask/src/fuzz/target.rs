@@ -82,7 +82,8 @@ pub(crate) fn run_target(
         .arg(&corpus)
         .args(Some(seeds).filter(|dir| Path::is_dir(dir)))
         .args(["--", &format!("-max_total_time={seconds}"), "-timeout=25", "-rss_limit_mb=2048"])
-        .args(["-verbosity=0", "-print_final_stats=1"]);
+        // Long inputs from the start: what is built of one is only as damaged as the input is long.
+        .args(["-len_control=0", "-verbosity=0", "-print_final_stats=1"]);
     tee.run(&mut command)
         .with_context(|| format!("fuzz target {target} found something (fuzz/artifacts/{target})"))
 }
