@@ -7,7 +7,8 @@
 //! leaves replication stopped.
 //!
 //! - [`Session`] asks and tells, through a [`Runner`], in the vocabularies before and since Gluster 10.
-//! - [`preflight`](fn@preflight) lists what would make a run fail or lie.
+//! - [`examine`] looks for what would make a run fail or lie, [`preflight`](fn@preflight) lists what it finds, and
+//!   [`apply`] sets right what is a configuration.
 //! - [`sync`](fn@sync) makes a run and returns a [`Verdict`] that keeps apart what Gluster says and what can be believed.
 //!
 //! Only comparing the files on both sides proves what arrived; this crate brings a session to where that is
@@ -33,12 +34,16 @@ pub use cli::{AnswerError, AnswerProblem, CliError, CliErrorKind};
 pub use clock::{Clock, SystemClock};
 pub use error::{Error, Stage};
 pub use journal::{Journal, JournalError, NoJournal, Step};
-pub use log::{LocalLog, LogMark, LogScan, LogSource};
+pub use log::{LocalLog, LogMark, LogScan, LogSource, RunnerLog};
 pub use name::{NameError, SessionName};
-pub use preflight::{Check, Finding, PreflightOptions, Severity, preflight};
+pub use preflight::{
+    Check, Examination, Finding, Fix, Fixed, PreflightOptions, Severity, UNSEEN, apply, examine, preflight,
+};
 pub use runner::{Limit, LocalRunner, MAX_OUTPUT, Output, PARENT, RunError, Runner};
 pub use session::{Patience, Session, SessionConfig, Side};
 pub use status::{CheckpointRow, CrawlStatus, Row, SessionStatus, Worker, WorkerStatus};
-pub use sync::{SyncOptions, SyncProgress, sync};
+pub use sync::{Sent, SyncOptions, SyncProgress, sync};
 pub use verdict::{Evidence, LogFinding, LogFindingKind, Problem, Verdict};
-pub use volume::{Brick, BrickHeal, BrickName, BrickState, HealInfo, VolumeInfo, VolumeKind};
+pub use volume::{
+    Brick, BrickHeal, BrickName, BrickState, HealInfo, VolumeInfo, VolumeKind, VolumeState, VolumeTask,
+};

@@ -114,6 +114,9 @@ pub enum Evidence {
         files: u64,
         /// How many of them rsync sent.
         transferred: u64,
+        /// How many bytes it sent for them, names and checksums included.
+        #[serde(default)]
+        sent_bytes: u64,
     },
     /// After the run every row said `Stopped`.
     StoppedAfter,

@@ -156,6 +156,24 @@ pub struct BrickState {
     pub online: bool,
 }
 
+/// What `gluster volume status --xml` tells of a volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeState {
+    /// Its bricks; those of a node whose glusterd is down are missing.
+    pub bricks: Vec<BrickState>,
+    /// What moves its files, or did.
+    pub tasks: Vec<VolumeTask>,
+}
+
+/// A rebalance or a removal of bricks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeTask {
+    /// Gluster's name for it: `Rebalance`, `Remove brick`.
+    pub kind: String,
+    /// Whether it goes on.
+    pub in_progress: bool,
+}
+
 /// What waits to be healed, from `gluster volume heal VOLUME info summary --xml`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealInfo {

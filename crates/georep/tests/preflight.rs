@@ -134,7 +134,7 @@ fn a_far_side_that_can_t_be_asked_is_a_warning_and_says_what_was_not_looked_at()
 #[test]
 fn a_mount_that_is_none_is_found() {
     let (s, dir) = simulated("gv1 siteB::gv2");
-    let options = PreflightOptions { mount: Some(dir.path().to_owned()) };
+    let options = PreflightOptions::default().with_mount(dir.path());
     let found = preflight(&s.session(), &options).unwrap();
     assert!(found.iter().any(|f| f.what == Check::Mount));
 }

@@ -66,7 +66,7 @@ fn timed<T>(what: &str, f: impl FnOnce() -> T) -> T {
 }
 
 fn preflight_finds_nothing_to_refuse_in_a_session_that_is_set_up_well(real: &Real) {
-    let options = PreflightOptions { mount: Some(real.lab.site(SiteName::A).host_mount()) };
+    let options = PreflightOptions::default().with_mount(real.lab.site(SiteName::A).host_mount());
     let findings = preflight(&real.session(), &options).unwrap();
     assert!(findings.iter().all(|f| f.severity < Severity::Refuse), "{findings:#?}");
     assert!(!findings.iter().any(|f| f.what == Check::Mount), "{findings:#?}");

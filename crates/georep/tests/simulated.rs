@@ -479,3 +479,29 @@ fn a_single_call_s_limit_is_honoured() {
         "{error}"
     );
 }
+
+#[test]
+fn progress_tells_what_rsync_sent_so_far_and_each_batch_once() {
+    let (s, _dir) = simulated(Behaviour::Healthy);
+    let (session, options) = parts(&s);
+    run(&session, &options).0.unwrap();
+    let mut told = Vec::new();
+    let mut note = |p| {
+        if let SyncProgress::Polled { sent, .. } = p {
+            told.push(sent.unwrap());
+        }
+    };
+    sync(&session, &options, &NoJournal, &mut note, &AtomicBool::new(false)).unwrap();
+    // Four workers, each with a batch of six files, and nothing of the run before.
+    let last = told.last().unwrap();
+    assert_eq!((last.batches, last.files, last.bytes), (4, 24, 4 * 1260));
+    assert!(told.is_sorted_by_key(|sent| sent.batches));
+    let mut without = options.clone();
+    without.logs.clear();
+    let mut note = |p| {
+        if let SyncProgress::Polled { sent, .. } = p {
+            assert_eq!(sent, None);
+        }
+    };
+    sync(&session, &without, &NoJournal, &mut note, &AtomicBool::new(false)).unwrap();
+}

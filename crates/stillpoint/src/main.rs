@@ -79,6 +79,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Audit(args) => command::audit::run(&args, &global),
         Command::Verify(args) => command::verify::run(&args, &global),
         Command::Run(args) => command::run::run(&args, &global),
+        Command::Georep(args) => command::georep::run(&args, &global),
         Command::Recover(args) => command::recover::run(&args, &global),
         Command::Version(args) => command::version::run(&args),
         Command::Generate(args) => command::generate::run(&args),

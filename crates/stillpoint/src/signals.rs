@@ -27,6 +27,13 @@ pub(crate) const RUN: Ending = Ending {
     exit: Exit::NeedsRecovery,
 };
 
+/// Of replication that was started: whoever doesn't wait leaves it as it is.
+pub(crate) const SYNC: Ending = Ending {
+    clean: "ending cleanly, which stops replication; interrupt again not to wait for that",
+    now: "not waiting any more; replication may be running: 'stillpoint georep status' tells",
+    exit: Exit::NeedsOperator,
+};
+
 /// Of what only reads, or writes files that nobody uses yet.
 pub(crate) const READ: Ending = Ending {
     clean: "ending cleanly; interrupt again not to wait for that",

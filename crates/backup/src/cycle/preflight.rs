@@ -67,7 +67,7 @@ impl Cycle<'_> {
     }
 
     fn preflight_replication(&mut self) -> Result<()> {
-        let options = georep::PreflightOptions { mount: Some(self.config.mount.clone()) };
+        let options = georep::PreflightOptions::default().with_mount(&self.config.mount);
         let findings = georep::preflight(self.parts.session, &options)?;
         let mut refused = Vec::new();
         for finding in findings {

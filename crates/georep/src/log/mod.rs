@@ -1,5 +1,6 @@
 //! `gsyncd.log`, read from where a run began.
 
+mod remote;
 mod scan;
 
 use std::fmt::Debug;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::name::SessionName;
 
+pub use remote::RunnerLog;
 pub use scan::LogScan;
 
 /// A place in a log: which file it was, and how long.
@@ -91,8 +93,7 @@ impl LogSource for LocalLog {
         }
         if now.ino() == mark.file {
             if now.len() < mark.offset {
-                let lost = "it was cut short since (copytruncate?), and what was written before that is lost";
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, lost));
+                return Err(cut_short());
             }
             return Ok(Box::new(Self::open_at(&self.path, mark.offset)?));
         }
@@ -108,9 +109,15 @@ impl LogSource for LocalLog {
                 return Ok(Box::new(old.chain(Self::open_at(&self.path, 0)?)));
             }
         }
-        Err(io::Error::new(
-            io::ErrorKind::NotFound,
-            "it was rotated, and its older part was not found beside it",
-        ))
+        Err(rotated_away())
     }
+}
+
+fn cut_short() -> io::Error {
+    let lost = "it was cut short since (copytruncate?), and what was written before that is lost";
+    io::Error::new(io::ErrorKind::UnexpectedEof, lost)
+}
+
+fn rotated_away() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "it was rotated, and its older part was not found beside it")
 }

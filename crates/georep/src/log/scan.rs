@@ -40,6 +40,8 @@ pub struct LogScan {
     pub files: u64,
     /// Regular files sent.
     pub transferred: u64,
+    /// Bytes that rsync sent for these batches, names and checksums included.
+    pub sent_bytes: u64,
     /// Batches with the signature of the silent no-op.
     pub no_op_batches: u64,
     /// Files in these.
@@ -48,6 +50,7 @@ pub struct LogScan {
     pub no_op_example: Option<String>,
     /// The last line of level E or C.
     pub last_error: Option<String>,
+    unfinished: u64,
 }
 
 impl LogScan {
@@ -61,13 +64,16 @@ impl LogScan {
         let mut line = Vec::new();
         loop {
             line.clear();
-            let whole = match next_line(&mut reader, &mut line, &mut scan.bytes)? {
-                Line::End => return Ok(scan),
-                Line::Whole => true,
-                Line::Cut => false,
-            };
-            scan.line(log, &String::from_utf8_lossy(&line), whole);
+            let before = scan.bytes;
+            let Some(read) = next_line(&mut reader, &mut line, &mut scan.bytes)? else { return Ok(scan) };
+            scan.line(log, &String::from_utf8_lossy(&line), !read.cut);
+            scan.unfinished = if read.ended { 0 } else { scan.bytes - before };
         }
+    }
+
+    /// Bytes of a last line that has no end yet.
+    pub(crate) fn unfinished(&self) -> u64 {
+        self.unfinished
     }
 
     /// What this stretch and a later one hold together.
@@ -81,10 +87,12 @@ impl LogScan {
         self.batches += later.batches;
         self.files = self.files.saturating_add(later.files);
         self.transferred = self.transferred.saturating_add(later.transferred);
+        self.sent_bytes = self.sent_bytes.saturating_add(later.sent_bytes);
         self.no_op_batches += later.no_op_batches;
         self.no_op_files = self.no_op_files.saturating_add(later.no_op_files);
         self.no_op_example = self.no_op_example.or(later.no_op_example);
         self.last_error = later.last_error.or(self.last_error);
+        self.unfinished = later.unfinished;
         self
     }
 
@@ -93,6 +101,7 @@ impl LogScan {
             self.batches += 1;
             self.files = self.files.saturating_add(batch.files);
             self.transferred = self.transferred.saturating_add(batch.transferred);
+            self.sent_bytes = self.sent_bytes.saturating_add(batch.sent);
             if batch.is_no_op() {
                 self.no_op_batches += 1;
                 self.no_op_files = self.no_op_files.saturating_add(batch.files);
@@ -113,14 +122,17 @@ impl LogScan {
     }
 }
 
-enum Line {
-    Whole,
-    Cut,
-    End,
+/// How a line was read.
+struct Line {
+    /// It is longer than what was kept of it.
+    cut: bool,
+    /// It has an end, and is not one that is still being written.
+    ended: bool,
 }
 
-/// The next line without its end, at most [`MAX_LINE`] bytes of it; counts all bytes that were read.
-fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>, bytes: &mut u64) -> io::Result<Line> {
+/// The next line without its end, at most [`MAX_LINE`] bytes of it, and how it was read; `None` at the end of the log.
+/// Counts all bytes that were read.
+fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>, bytes: &mut u64) -> io::Result<Option<Line>> {
     let mut cut = false;
     let mut any = false;
     loop {
@@ -130,13 +142,7 @@ fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>, bytes: &mut u64) -> 
             Err(e) => return Err(e),
         };
         if available.is_empty() {
-            return Ok(if !any {
-                Line::End
-            } else if cut {
-                Line::Cut
-            } else {
-                Line::Whole
-            });
+            return Ok(any.then_some(Line { cut, ended: false }));
         }
         any = true;
         let end = available.iter().position(|b| *b == b'\n');
@@ -148,7 +154,7 @@ fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>, bytes: &mut u64) -> 
         *bytes += used as u64;
         reader.consume(used);
         if end.is_some() {
-            return Ok(if cut { Line::Cut } else { Line::Whole });
+            return Ok(Some(Line { cut, ended: true }));
         }
     }
 }
@@ -199,6 +205,7 @@ fn gfids(text: &str) -> BTreeSet<Uuid> {
 struct Batch {
     files: u64,
     transferred: u64,
+    sent: u64,
     received: u64,
 }
 
@@ -209,6 +216,7 @@ impl Batch {
             // `Number of files: 10 (reg: 6, dir: 4)`; without a regular file there is no `reg:`.
             files: number_after(data, "(reg: ").unwrap_or(0),
             transferred: number_after(data, "Number of regular files transferred: ")?,
+            sent: number_after(data, "Total bytes sent: ").unwrap_or(0),
             received: number_after(data, "Total bytes received: ")?,
         })
     }

@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use crate::cli::{CliError, CliErrorKind, plain_complaint};
 use crate::error::{Error, Stage};
 use crate::journal::{Journal, Step};
-use crate::runner::{Limit, Output};
+use crate::runner::{Limit, Output, Runner};
 use crate::status::SessionStatus;
-use crate::volume::{BrickState, HealInfo, VolumeInfo, VolumeKind};
+use crate::volume::{HealInfo, VolumeInfo, VolumeKind, VolumeState};
 use crate::xml;
 
 use super::{Session, SessionConfig, Side};
@@ -126,10 +126,17 @@ impl<'a> Calls<'a> {
         }
     }
 
-    pub(crate) fn brick_states(&self, side: Side) -> Result<Vec<BrickState>, Error> {
+    pub(crate) fn volume_state(&self, side: Side) -> Result<VolumeState, Error> {
         let volume = self.volume(side);
         self.gluster(side, &["volume", "status", volume, "--xml"], |command, answer| {
-            xml::read(command, answer, |root| xml::brick_states(root, volume))
+            xml::read(command, answer, |root| xml::volume_state(root, volume))
+        })
+    }
+
+    pub(crate) fn set_primary_option(&self, option: &str, value: &str) -> Result<(), Error> {
+        let volume = self.volume(Side::Primary);
+        self.gluster(Side::Primary, &["volume", "set", volume, option, value, "--xml"], |command, answer| {
+            xml::read(command, answer, |_| Ok(()))
         })
     }
 
@@ -141,6 +148,18 @@ impl<'a> Calls<'a> {
         self.gluster(side, &["volume", "heal", volume, "info", "summary", "--xml"], |command, answer| {
             xml::read(command, answer, xml::heal_info)
         })
+    }
+
+    /// What waits to be healed at the secondary, asked where its glusterd is: `heal info` asks the local one, whatever
+    /// `--remote-host` says.
+    pub(crate) fn heal_info_there(&self, far: &dyn Runner) -> Result<HealInfo, Error> {
+        if self.volume_info(Side::Secondary)?.kind == VolumeKind::Distribute {
+            return Ok(HealInfo { bricks: Vec::new() });
+        }
+        let volume = self.volume(Side::Secondary);
+        let argv = ["gluster", "--mode=script", "volume", "heal", volume, "info", "summary", "--xml"];
+        let answer = far.run(&argv, &self.limit())?;
+        xml::read(&argv.join(" "), &answer, xml::heal_info)
     }
 
     pub(crate) fn status(&self) -> Result<SessionStatus, Error> {

@@ -18,7 +18,7 @@ use crate::journal::Journal;
 use crate::name::SessionName;
 use crate::runner::Runner;
 use crate::status::SessionStatus;
-use crate::volume::{BrickState, HealInfo, VolumeInfo};
+use crate::volume::{BrickState, HealInfo, VolumeInfo, VolumeState};
 
 /// How long this crate waits for Gluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,7 +208,23 @@ impl Session {
     /// # Errors
     /// If Gluster refuses or can't be understood.
     pub fn brick_states(&self, side: Side) -> Result<Vec<BrickState>, Error> {
-        self.calls(None).brick_states(side)
+        self.volume_state(side).map(|s| s.bricks)
+    }
+
+    /// Which bricks of a side's volume run, and which tasks move its files.
+    ///
+    /// # Errors
+    /// If Gluster refuses or can't be understood.
+    pub fn volume_state(&self, side: Side) -> Result<VolumeState, Error> {
+        self.calls(None).volume_state(side)
+    }
+
+    /// Sets an option of the primary volume.
+    ///
+    /// # Errors
+    /// If Gluster refuses or can't be understood.
+    pub fn set_primary_option(&self, option: &str, value: &str) -> Result<(), Error> {
+        self.calls(None).set_primary_option(option, value)
     }
 
     /// What waits to be healed on a side's volume. A volume that is neither replicated nor dispersed has nothing.
@@ -217,6 +233,15 @@ impl Session {
     /// If Gluster refuses or can't be understood.
     pub fn heal_info(&self, side: Side) -> Result<HealInfo, Error> {
         self.calls(None).heal_info(side)
+    }
+
+    /// What waits to be healed on the secondary volume, asked through `far`, which runs commands at one of its nodes.
+    /// A Gluster whose `heal info` does not heed `--remote-host` can't be asked otherwise.
+    ///
+    /// # Errors
+    /// If it can't be run, or Gluster refuses or can't be understood.
+    pub fn heal_info_there(&self, far: &dyn Runner) -> Result<HealInfo, Error> {
+        self.calls(None).heal_info_there(far)
     }
 
     pub(crate) fn runner(&self) -> &dyn Runner {

@@ -138,6 +138,7 @@ fn read_log(verdict: &mut Verdict, log: String, scan: Result<crate::log::LogScan
         batches: scan.batches,
         files: scan.files,
         transferred: scan.transferred,
+        sent_bytes: scan.sent_bytes,
     });
 }
 

@@ -5,12 +5,13 @@ mod judge;
 mod options;
 mod reach;
 mod run;
+mod sent;
 mod touch;
 mod watch;
 
 use std::sync::atomic::AtomicBool;
 
-pub use options::{SyncOptions, SyncProgress};
+pub use options::{Sent, SyncOptions, SyncProgress};
 
 use crate::error::Error;
 use crate::journal::Journal;

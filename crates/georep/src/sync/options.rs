@@ -85,6 +85,17 @@ impl SyncOptions {
     }
 }
 
+/// What rsync has sent since a run began, as far as the logs tell: a batch is told when it is over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Batches.
+    pub batches: u64,
+    /// Regular files sent.
+    pub files: u64,
+    /// Bytes, names and checksums included.
+    pub bytes: u64,
+}
+
 /// What a run tells while it goes on.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -103,6 +114,8 @@ pub enum SyncProgress {
         status: SessionStatus,
         /// Why they are not enough yet; empty when they are.
         missing: Vec<String>,
+        /// What was sent so far; `None` when the logs don't tell.
+        sent: Option<Sent>,
     },
     /// Replication is stopped and started again: which restart it is, and why.
     Restarting {

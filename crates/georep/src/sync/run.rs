@@ -17,6 +17,7 @@ use crate::volume::VolumeInfo;
 use super::judge::Judgement;
 use super::options::{SyncOptions, SyncProgress};
 use super::reach::Reach;
+use super::sent::SentSoFar;
 use super::touch::touch;
 use super::watch::{Watch, names};
 
@@ -39,6 +40,8 @@ pub(super) struct Run<'a> {
     pub(super) watch: Watch,
     /// Where each log ended when the run began, or was started again, or why that is not known.
     marks: Vec<Result<LogMark, String>>,
+    /// What was sent so far, for who looks on.
+    sent: SentSoFar,
     /// What each log held before replication was stopped to be started again.
     earlier: Vec<Result<LogScan, String>>,
     pub(super) rsync_logged: bool,
@@ -67,6 +70,7 @@ impl<'a> Run<'a> {
             progress,
             watch: Watch::default(),
             marks: Vec::new(),
+            sent: SentSoFar::default(),
             earlier: Vec::new(),
             rsync_logged: false,
             restarts: 0,
@@ -118,6 +122,7 @@ impl<'a> Run<'a> {
         let volume = calls.volume_info(Side::Primary)?;
         let rollover = self.options.rollover.unwrap_or_else(|| volume.rollover());
         self.mark();
+        self.sent = SentSoFar::from(self.marks());
         let config = calls.config()?;
         self.rsync_logged = config.switch("log-rsync-performance") == Some(true);
         if !self.rsync_logged && self.options.log_rsync {
@@ -206,17 +211,20 @@ impl<'a> Run<'a> {
                     answered = self.now();
                     self.watch.note(&status, checkpoint, answered);
                     let mut judgement = Judgement::of(&status, checkpoint);
+                    let sent = self.sent.read(&self.options.logs);
                     let back = self.watch.not_back(&status);
                     judgement
                         .missing
                         .extend(back.iter().map(|b| format!("{b} was not running and is not back")));
                     if judgement.is_complete() {
-                        (self.progress)(SyncProgress::Polled { status: status.clone(), missing: Vec::new() });
+                        let missing = Vec::new();
+                        (self.progress)(SyncProgress::Polled { status: status.clone(), missing, sent });
                         return Ok(status);
                     }
                     rows = status.to_string();
                     last = format!("{}; rows: {rows}", judgement.missing.join("; "));
-                    (self.progress)(SyncProgress::Polled { status, missing: judgement.missing });
+                    let missing = judgement.missing;
+                    (self.progress)(SyncProgress::Polled { status, missing, sent });
                 }
                 // glusterd may be on its way back; workers go on without it.
                 Err(error) if lasting(&error) || self.since(answered) > self.options.faulty_grace => {
@@ -295,6 +303,8 @@ impl<'a> Run<'a> {
         let progress = &mut *self.progress;
         self.calls.ensure_stopped(self.journal, &mut |s| progress(SyncProgress::Stopping(s.clone())))?;
         self.mark();
+        let marks: Vec<_> = self.marks().collect();
+        self.sent.go_on_from(marks.into_iter());
         self.touch()?;
         self.roll(rollover)?;
         self.watch.restarted();
@@ -326,6 +336,10 @@ impl<'a> Run<'a> {
 
     fn mark(&mut self) {
         self.marks = self.options.logs.iter().map(|l| l.mark().map_err(|e| e.to_string())).collect();
+    }
+
+    fn marks(&self) -> impl Iterator<Item = Option<LogMark>> {
+        self.marks.iter().map(|mark| mark.as_ref().ok().cloned())
     }
 
     /// What every log has held since the run began.

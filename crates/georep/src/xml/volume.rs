@@ -5,7 +5,9 @@ use uuid::Uuid;
 
 use super::{MAX_ITEMS, available, child, child_text, value};
 use crate::cli::AnswerProblem;
-use crate::volume::{Brick, BrickHeal, BrickName, BrickState, HealInfo, VolumeInfo, VolumeKind};
+use crate::volume::{
+    Brick, BrickHeal, BrickName, BrickState, HealInfo, VolumeInfo, VolumeKind, VolumeState, VolumeTask,
+};
 
 /// The volume called `name`; `None` when the document has no such volume.
 pub(crate) fn volume_info(root: Node<'_, '_>, name: &str) -> Result<Option<VolumeInfo>, AnswerProblem> {
@@ -71,8 +73,8 @@ fn brick(node: Node<'_, '_>) -> Result<Brick, AnswerProblem> {
     })
 }
 
-/// Which bricks of the volume called `name` run. Other processes (self-heal daemons, NFS) are left out.
-pub(crate) fn brick_states(root: Node<'_, '_>, name: &str) -> Result<Vec<BrickState>, AnswerProblem> {
+/// Which bricks of the volume called `name` run, and its tasks. Other processes (self-heal daemons, NFS) are left out.
+pub(crate) fn volume_state(root: Node<'_, '_>, name: &str) -> Result<VolumeState, AnswerProblem> {
     let status = child(root, "volStatus").ok_or(AnswerProblem::Missing("volStatus"))?;
     let volumes = child(status, "volumes").ok_or(AnswerProblem::Missing("volumes"))?;
     let found = volumes
@@ -81,14 +83,29 @@ pub(crate) fn brick_states(root: Node<'_, '_>, name: &str) -> Result<Vec<BrickSt
         .find(|v| child_text(*v, "volName") == Some(name))
         .ok_or(AnswerProblem::Missing("volume"))?;
     let nodes = found.children().filter(|n| n.has_tag_name("node")).take(MAX_ITEMS);
-    Ok(nodes
+    let bricks = nodes
         .filter_map(|n| {
             let (host, path) = (child_text(n, "hostname")?, child_text(n, "path")?);
             let name =
                 path.starts_with('/').then(|| BrickName { host: host.to_owned(), path: path.to_owned() })?;
             Some(BrickState { name, online: child_text(n, "status") == Some("1") })
         })
-        .collect())
+        .collect();
+    let tasks = child(found, "tasks").into_iter().flat_map(|t| t.children());
+    let tasks = tasks.filter(|n| n.has_tag_name("task")).take(MAX_ITEMS).map(task).collect();
+    Ok(VolumeState { bricks, tasks })
+}
+
+/// A task's `status` is a number of glusterd's: 0 not started, 1 started (`in progress`), 2 stopped, 3 complete, 4
+/// failed; and of a removal of bricks, or a rebalance of the layout alone, that it goes on. The words are asked first.
+fn task(node: Node<'_, '_>) -> VolumeTask {
+    let words = child_text(node, "statusStr").unwrap_or_default();
+    let over = ["completed", "failed", "stopped", "not started"];
+    let in_progress = match words {
+        "" => child_text(node, "status") == Some("1"),
+        words => !over.contains(&words),
+    };
+    VolumeTask { kind: child_text(node, "type").unwrap_or("a task").to_owned(), in_progress }
 }
 
 /// What waits to be healed.

@@ -42,8 +42,8 @@ impl Journal for Remembered {
 pub(crate) fn run(session: &Session, options: &SyncOptions) -> (Result<Verdict, Error>, Vec<String>) {
     let journal = Remembered::default();
     let mut show = |p: SyncProgress| {
-        if let SyncProgress::Polled { status, missing } = p {
-            eprintln!("{missing:?}\n  {status}");
+        if let SyncProgress::Polled { status, missing, sent } = p {
+            eprintln!("{missing:?}, sent {sent:?}\n  {status}");
         }
     };
     let verdict = sync(session, options, &journal, &mut show, &AtomicBool::new(false));

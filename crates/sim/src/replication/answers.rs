@@ -27,6 +27,10 @@ pub(super) fn answer(model: &mut Model, argv: &[&str]) -> String {
         ["volume", "status", volume, "--xml"] if *volume == primary => bricks_up(volume, &near(model)),
         ["volume", "status", volume, "--xml"] if *volume == far => bricks_up(volume, &secondary(model)),
         ["volume", "heal", volume, "info", "summary", "--xml"] if *volume == primary => heal(&near(model)),
+        ["volume", "set", volume, option, value, "--xml"] if *volume == primary => {
+            model.options.insert((*option).to_owned(), (*value).to_owned());
+            document("<volSet/>")
+        }
         ["volume", "geo-replication", volume, whose, rest @ ..] => {
             if *volume != primary || *whose != model.name.secondary() {
                 return "geo-replication command failed\n".to_owned();

@@ -100,6 +100,11 @@ impl SimulatedSession {
         self.lock().options.insert(option.to_owned(), value.to_owned());
     }
 
+    /// Has the bricks' clocks be so many seconds ahead of the one that commands and checkpoints go by.
+    pub fn set_bricks_ahead(&self, seconds: i64) {
+        self.lock().bricks_ahead = seconds;
+    }
+
     /// Every command that was run, its words joined by spaces.
     #[must_use]
     pub fn commands(&self) -> Vec<String> {

@@ -31,6 +31,8 @@ pub(super) struct Model {
     pub(super) options: BTreeMap<String, String>,
     pub(super) bricks: Vec<BrickName>,
     pub(super) replica: usize,
+    /// By how many seconds the bricks' clocks are ahead.
+    pub(super) bricks_ahead: i64,
     /// Time since the session was made.
     pub(super) now: Duration,
     epoch: Timestamp,
@@ -95,6 +97,7 @@ impl Model {
             ]),
             bricks: Vec::new(),
             replica: 1,
+            bricks_ahead: 0,
             now: Duration::ZERO,
             epoch: Timestamp::now(),
             state: State::Created,
@@ -171,7 +174,7 @@ impl Model {
             // A first start walks the volume and is then where it registered.
             let never = self.workers.get(index).is_some_and(|w| w.last_synced == 0);
             let reached = rolled.max(never.then_some(registered));
-            let synced = reached.map_or(0, |r| self.at(r).as_second() - 1);
+            let synced = reached.map_or(0, |r| self.at(r).as_second() - 1 + self.bricks_ahead);
             let done = self.workers.get_mut(index).map(|w| {
                 w.last_synced = w.last_synced.max(synced);
                 std::mem::replace(&mut w.done, true)

@@ -7,6 +7,7 @@ mod check;
 mod compare;
 mod export;
 mod extract;
+mod georep;
 mod image;
 mod inspect;
 mod keys;
@@ -28,6 +29,9 @@ pub(crate) use check::CheckArgs;
 pub(crate) use compare::CompareArgs;
 pub(crate) use export::ExportArgs;
 pub(crate) use extract::{CompressionType, DiskFormat, ExtractArgs};
+pub(crate) use georep::{
+    GeorepArgs, GeorepDoctorArgs, GeorepStatusArgs, GeorepSyncArgs, GeorepVerb, LogArgs, SessionArgs,
+};
 pub(crate) use image::{DiskArgs, TableArgs, TellArgs};
 pub(crate) use inspect::InspectArgs;
 pub(crate) use keys::KeyArgs;
@@ -106,6 +110,8 @@ pub(crate) enum Command {
     Verify(Named<VerifyArgs>),
     /// Take a still point of domains, replicate it, prove it at the other site, and undo it
     Run(Box<Named<RunArgs>>),
+    /// Look at geo-replication, find what is wrong with it, and drive it to a checkpoint that can be believed
+    Georep(Box<Named<GeorepArgs>>),
     /// Finish or undo what interrupted runs left
     Recover(Named<RecoverArgs>),
     /// Tell the version, and what is compiled in

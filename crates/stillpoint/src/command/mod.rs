@@ -8,6 +8,7 @@ pub(crate) mod compare;
 pub(crate) mod export;
 pub(crate) mod extract;
 pub(crate) mod generate;
+pub(crate) mod georep;
 pub(crate) mod guard;
 pub(crate) mod info;
 pub(crate) mod inspect;

@@ -81,15 +81,7 @@ fn config(args: &RunArgs) -> Result<RunConfig> {
         bandwidth: args.undo.bandwidth,
         ..virt::UndoOptions::default()
     };
-    let override_checks = args
-        .replication
-        .override_check
-        .iter()
-        .map(|name| {
-            serde_json::from_value(serde_json::Value::String(name.clone()))
-                .with_context(|| format!("--override-check {name}: there is no such check"))
-        })
-        .collect::<Result<_>>()?;
+    let override_checks = super::georep::checks("--override-check", &args.replication.override_check)?;
     Ok(RunConfig {
         domains: args.domain.clone(),
         mount: args.mount.clone(),
@@ -164,7 +156,8 @@ impl Shown {
     }
 }
 
-fn replication(progress: &georep::SyncProgress) -> Option<String> {
+/// What a run of replication is at, in a line.
+pub(super) fn replication(progress: &georep::SyncProgress) -> Option<String> {
     Some(match progress {
         georep::SyncProgress::Stopping(_) => "stopping replication".to_owned(),
         georep::SyncProgress::CheckpointSet(at) => format!("checkpoint set at {at}"),
@@ -172,9 +165,13 @@ fn replication(progress: &georep::SyncProgress) -> Option<String> {
             format!("waiting {:.0} s for changelogs to roll over", time.as_secs_f64())
         }
         georep::SyncProgress::Started => "replication started".to_owned(),
-        georep::SyncProgress::Polled { missing, .. } => match missing.first() {
+        georep::SyncProgress::Polled { missing, sent, .. } => match missing.first() {
             None => "checkpoint reached".to_owned(),
-            Some(first) => format!("waiting for the checkpoint: {first}"),
+            Some(first) => {
+                let sent =
+                    sent.map(|s| format!("{} files, {} sent; ", s.files, indicatif::HumanBytes(s.bytes)));
+                format!("waiting for the checkpoint: {}{first}", sent.unwrap_or_default())
+            }
         },
         georep::SyncProgress::Restarting { attempt, reason } => format!("restart {attempt}: {reason}"),
         georep::SyncProgress::Unreachable { since, .. } => {

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use crate::{stderr, stdout, stillpoint};
 
-const VERBS: [&str; 17] = [
+const VERBS: [&str; 18] = [
     "info",
     "inspect",
     "check",
@@ -20,6 +20,7 @@ const VERBS: [&str; 17] = [
     "audit",
     "verify",
     "run",
+    "georep",
     "recover",
     "version",
 ];

@@ -7,6 +7,7 @@ mod compare;
 mod dispersed;
 mod export;
 mod extract;
+mod georep;
 mod info;
 mod inspect;
 mod interface;

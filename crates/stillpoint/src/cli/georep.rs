@@ -1,0 +1,181 @@
+//! Geo-replication by itself.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::run::{AfterRun, StateArgs, duration};
+use crate::output::Format;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  stillpoint georep status --session 'gv1 siteB::gv2'
+  stillpoint georep doctor --session 'gv1 siteB::gv2' --fix
+  stillpoint georep sync --session 'gv1 siteB::gv2' --mount /mnt/gv1")]
+pub(crate) struct GeorepArgs {
+    #[command(subcommand)]
+    pub(crate) verb: GeorepVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GeorepVerb {
+    /// Tell what each brick's worker does, and how far it is
+    Status(GeorepStatusArgs),
+    /// Look for what would keep a checkpoint from being reached, or make it a lie
+    Doctor(GeorepDoctorArgs),
+    /// Replicate up to now, judge by evidence what came of it, and stop replication again
+    Sync(GeorepSyncArgs),
+}
+
+/// Which session, and how its primary is reached.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SessionArgs {
+    /// The session of replication
+    #[arg(long, value_name = "'VOL HOST::VOL'", env = "STILLPOINT_SESSION")]
+    pub(crate) session: stillpoint_georep::SessionName,
+
+    /// What to put before each 'gluster' command, such as 'ssh root@siteA'; it is run here by default
+    #[arg(long, value_name = "COMMAND", env = "STILLPOINT_VIA")]
+    pub(crate) via: Option<String>,
+
+    /// How to write it
+    #[arg(long, value_enum, default_value = "human", env = "STILLPOINT_OUTPUT")]
+    pub(crate) output: Format,
+}
+
+/// Where the logs of the primary's nodes are.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Logs")]
+pub(crate) struct LogArgs {
+    /// Where this node's Gluster has its logs
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "/var/log/glusterfs",
+        env = "STILLPOINT_GLUSTER_LOGS",
+        conflicts_with = "log"
+    )]
+    pub(crate) gluster_logs: PathBuf,
+
+    /// The session's gsyncd.log as it is seen here, instead; repeat for each node of the primary
+    #[arg(long, value_name = "FILE", env = "STILLPOINT_GSYNCD_LOG", value_delimiter = ',')]
+    pub(crate) log: Vec<PathBuf>,
+
+    /// Another node of the primary, by what to put before a command there, such as 'ssh root@siteA2'; repeatable
+    #[arg(long, value_name = "COMMAND", env = "STILLPOINT_LOG_VIA", value_delimiter = ',')]
+    pub(crate) log_via: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A row for each brick of the primary volume, those whose node does not answer included. Times are UTC.
+
+Exit codes: 0 the session was asked; 1 it could not be.
+
+Examples:
+  stillpoint georep status --session 'gv1 siteB::gv2'
+  stillpoint georep status --session 'gv1 siteB::gv2' --via 'ssh root@siteA' --output json")]
+pub(crate) struct GeorepStatusArgs {
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Each finding says what was seen, what it leads to, and how to set it right: what a run would refuse, what it would warn
+of, and notes. Nothing is changed without --fix. What could not be looked at is told, too; the secondary's host is
+asked about its rsync, its clock and what waits to be healed there where --secondary-via says how.
+
+--fix sets options of the session, which restarts workers that run. Options of the primary volume, which concern
+everybody who uses it, are set only with --fix-volume as well; nothing else is ever touched. --only says for which
+checks. What was set is looked at again.
+
+Exit codes: 0 nothing worse than notes; 1 the session could not be looked at, or an option not be set; 3 warnings;
+6 something that a run would refuse.
+
+Examples:
+  stillpoint georep doctor --session 'gv1 siteB::gv2' --mount /mnt/gv1
+  stillpoint georep doctor --session 'gv1 siteB::gv2' --secondary-via 'ssh root@siteB'
+  stillpoint georep doctor --session 'gv1 siteB::gv2' --fix --only secondary-access-mount --only modify-window")]
+pub(crate) struct GeorepDoctorArgs {
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+
+    /// Where the primary's volume is mounted here
+    #[arg(long, value_name = "DIR", env = "STILLPOINT_MOUNT")]
+    pub(crate) mount: Option<PathBuf>,
+
+    /// What to put before a command to run it at the secondary's host, such as 'ssh root@siteB'
+    #[arg(long, value_name = "COMMAND", env = "STILLPOINT_SECONDARY_VIA")]
+    pub(crate) secondary_via: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) logs: LogArgs,
+
+    /// Set options of the session right
+    #[arg(long)]
+    pub(crate) fix: bool,
+
+    /// Set options of the primary volume right, too
+    #[arg(long, requires = "fix")]
+    pub(crate) fix_volume: bool,
+
+    /// Set right only what this check finds; repeatable
+    #[arg(long, value_name = "CHECK", requires = "fix", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Stops replication, sets a checkpoint, touches the volume's root, waits until changelogs are rolled, and only then starts:
+so that no worker depends on being told of changes, which some never are. The checkpoint counts as reached when a worker
+of every replica set says so of this very checkpoint; it is believed when, besides, no failure was counted and the logs
+tell of nothing that was given up or left out. Replication is stopped again on every way out.
+
+What it can't know is whether the contents are the same: 'stillpoint verify' compares them.
+
+Interrupt once (Ctrl-C) to stop replication and end. Twice: nothing is waited for, and replication may go on.
+
+Exit codes: 0 reached and believed; 1 not reached, replication is stopped; 3 reached and not to be believed; 5 another
+run has the session; 6 replication could not be stopped, or a check refuses.
+
+Examples:
+  stillpoint georep sync --session 'gv1 siteB::gv2' --mount /mnt/gv1
+  stillpoint georep sync --session 'gv1 siteB::gv2' --mount /mnt/gv1 --deadline 20m --log-via 'ssh root@siteA2' \\
+    --output json")]
+pub(crate) struct GeorepSyncArgs {
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+
+    /// Where the primary's volume is mounted here
+    #[arg(long, value_name = "DIR", env = "STILLPOINT_MOUNT")]
+    pub(crate) mount: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+
+    /// The longest it may take; stopping replication again isn't cut short by it
+    #[arg(long, value_name = "DURATION", default_value = "1h", env = "STILLPOINT_DEADLINE", value_parser = duration)]
+    pub(crate) deadline: Duration,
+
+    /// How long bricks take to roll their changelogs; asked of Gluster by default
+    #[arg(long, value_name = "DURATION", env = "STILLPOINT_ROLLOVER", value_parser = duration)]
+    pub(crate) rollover: Option<Duration>,
+
+    /// How often a worker that stands still is restarted
+    #[arg(long, value_name = "N", default_value_t = 2, env = "STILLPOINT_MAX_RESTARTS")]
+    pub(crate) max_restarts: u32,
+
+    /// How replication is left
+    #[arg(long, value_enum, default_value = "stopped", env = "STILLPOINT_AFTER_RUN")]
+    pub(crate) after_run: AfterRun,
+
+    /// Go on in spite of what is refused by this name (such as secondary-access-mount); repeatable
+    #[arg(long, value_name = "CHECK", env = "STILLPOINT_OVERRIDE", value_delimiter = ',')]
+    pub(crate) override_check: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) logs: LogArgs,
+}

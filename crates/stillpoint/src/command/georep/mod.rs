@@ -1,0 +1,66 @@
+//! `stillpoint georep`.
+
+mod doctor;
+mod status;
+mod sync;
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use stillpoint_georep::{Check, LocalLog, LocalRunner, LogSource, Runner, RunnerLog, Session};
+
+use crate::cli::{GeorepArgs, GeorepVerb, Global, LogArgs, SessionArgs};
+use crate::exit::Exit;
+
+pub(crate) fn run(args: &GeorepArgs, global: &Global) -> Result<Exit> {
+    match &args.verb {
+        GeorepVerb::Status(args) => status::run(args),
+        GeorepVerb::Doctor(args) => doctor::run(args),
+        GeorepVerb::Sync(args) => sync::run(args, global),
+    }
+}
+
+/// What runs commands behind a prefix such as `ssh root@siteA`, whose words are separated by blanks.
+fn runner(via: &str) -> Result<Arc<dyn Runner>> {
+    let words: Vec<&str> = via.split_whitespace().collect();
+    let Some(program) = words.first() else { bail!("a command to put before others has at least one word") };
+    // ssh hands its words to a shell.
+    let shell = program.rsplit('/').next() == Some("ssh");
+    let runner = LocalRunner::with_prefix(words);
+    Ok(Arc::new(if shell { runner.through_shell() } else { runner }))
+}
+
+fn session(args: &SessionArgs) -> Result<Session> {
+    let runner = match &args.via {
+        Some(via) => runner(via).context("--via")?,
+        None => Arc::new(LocalRunner::new()),
+    };
+    Ok(Session::new(runner, args.session.clone()))
+}
+
+/// The logs of the primary's nodes.
+fn logs(args: &LogArgs, session: &Session) -> Result<Vec<Arc<dyn LogSource>>> {
+    let name = session.name();
+    let mut logs: Vec<Arc<dyn LogSource>> = Vec::new();
+    if args.log.is_empty() {
+        logs.push(Arc::new(LocalLog::of_session(&args.gluster_logs, name)));
+    }
+    for path in &args.log {
+        logs.push(Arc::new(LocalLog::new(path)));
+    }
+    for via in &args.log_via {
+        let place = via.split_whitespace().next_back().unwrap_or_default();
+        let runner = runner(via).context("--log-via")?;
+        logs.push(Arc::new(RunnerLog::of_session(runner, place, "/var/log/glusterfs", name)));
+    }
+    Ok(logs)
+}
+
+/// Checks by their names.
+pub(crate) fn checks(option: &str, names: &[String]) -> Result<Vec<Check>> {
+    let check = |name: &String| {
+        serde_json::from_value(serde_json::Value::String(name.clone()))
+            .with_context(|| format!("{option} {name}: there is no such check"))
+    };
+    names.iter().map(check).collect()
+}
