@@ -16,6 +16,7 @@ pub mod image;
 pub mod journal;
 mod lock;
 pub mod manifest;
+mod overlay;
 pub mod proof;
 pub mod recover;
 mod report;
@@ -29,6 +30,7 @@ pub use cycle::{Event, Parts, RunConfig, Site, SiteName, run};
 pub use error::{Error, Result};
 pub use journal::AfterRun;
 pub use lock::{Holder, Lock};
+pub use overlay::ImageComparison;
 pub use report::{
     DiskReport, DomainReport, Failure, Outcome, PointReport, RunReport, SCHEMA_VERSION, Stage, StageDuration,
 };

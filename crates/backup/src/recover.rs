@@ -37,6 +37,9 @@ pub trait Reach {
 
     /// What thaws or resumes a guest of the run when this process dies.
     fn guard(&self, began: &RunBegan) -> Box<dyn virt::GuardSpawner>;
+
+    /// What commits the overlays of a domain of the run that is off.
+    fn offline(&self, began: &RunBegan) -> Box<dyn virt::OfflineCommit>;
 }
 
 /// Finishes or undoes every run below the state directory that isn't over. One run's failure doesn't keep the others
@@ -71,7 +74,13 @@ pub fn recover(
                     Err(error) => RunRecovery::failed(&contents, &began, &error),
                     Ok(hypervisor) => {
                         let (session, guard) = (reach.session(&began), reach.guard(&began));
-                        let parts = Parts { hypervisor: &*hypervisor, session: &session, guard: &*guard };
+                        let offline = reach.offline(&began);
+                        let parts = Parts {
+                            hypervisor: &*hypervisor,
+                            session: &session,
+                            guard: &*guard,
+                            offline: &*offline,
+                        };
                         finish::finish(state, &contents, &began, &parts, options, observer)
                     }
                 },

@@ -108,6 +108,19 @@ pub enum Error {
         /// Where it was committed to.
         base: PathBuf,
     },
+    /// The files of a domain that is off could not be committed. The overlay, with the base below it, is the disk.
+    #[error(
+        "disk {target} of domain '{domain}': its overlay can't be committed while the domain is off: {source}. No data is \
+         lost: run recover again, or start the domain and run recover; do not delete the overlay"
+    )]
+    Offline {
+        /// The domain's name.
+        domain: String,
+        /// The disk's target.
+        target: String,
+        /// What was said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The domain must run for what is to be done.
     #[error("domain '{domain}' is off, and its disks are on overlays: {remedy}")]
     NotRunning {
@@ -139,7 +152,7 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Call(error) => error.is_retryable(),
-            Self::Deadline { .. } | Self::JobVanished { .. } => true,
+            Self::Deadline { .. } | Self::JobVanished { .. } | Self::Offline { .. } => true,
             _ => false,
         }
     }

@@ -140,6 +140,12 @@ pub trait Hypervisor: Send + Sync + fmt::Debug {
     /// When there is no such domain, or no answer.
     fn metadata(&self, domain: &DomainId, namespace: &str) -> Result<Option<String>, CallError>;
 
+    /// Whether the domain, off, goes on from its saved memory ('managed save') when it is started.
+    ///
+    /// # Errors
+    /// When there is no such domain, or no answer.
+    fn has_saved_state(&self, domain: &DomainId) -> Result<bool, CallError>;
+
     /// How many snapshots libvirt keeps metadata of.
     ///
     /// # Errors

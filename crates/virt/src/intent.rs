@@ -37,8 +37,18 @@ pub struct DiskIntent {
     pub progressed: Progressed,
     /// Which start of the domain the last pivot was asked of.
     pub pivot_instance: Option<Instance>,
+    /// Whether the guest's CPUs were stopped by us when the last pivot was asked for. Then the guest wrote nothing
+    /// between the commit being ready and the definition naming the base: whatever the definition names is right.
+    pub pivot_suspended: bool,
     /// The overlay's name on the way out, where its removal was intended or it was kept.
     pub quarantine: Option<PathBuf>,
+}
+
+impl DiskIntent {
+    /// Whether its pivot was asked for, its end never seen, and all between was with the CPUs stopped.
+    pub(crate) fn stood_still(&self) -> bool {
+        self.progressed == Progressed::PivotRequested && self.pivot_suspended
+    }
 }
 
 /// How far one disk got, by the journal. Ordered.
@@ -52,6 +62,8 @@ pub enum Progressed {
     CommitIntended,
     /// Its commit was seen ready.
     CommitReady,
+    /// Its overlay was committed into the base with the domain off; both hold the same.
+    OfflineCommitted,
     /// Its pivot was asked for; the base may be newer than the overlay.
     PivotRequested,
     /// Its pivot was verified; the overlay is stale.
@@ -115,6 +127,7 @@ impl Intent {
                         disk: disk.clone(),
                         progressed: Progressed::SnapshotIntended,
                         pivot_instance: None,
+                        pivot_suspended: false,
                         quarantine: None,
                     })
                     .collect();
@@ -136,11 +149,23 @@ impl Intent {
             StepKind::CommitReady { target } => self.reach(target, Progressed::CommitReady),
             StepKind::SuspendIntended { .. } => self.maybe_suspended = true,
             StepKind::PivotRequested { target, instance } => {
+                let suspended = self.maybe_suspended;
                 self.reach(target, Progressed::PivotRequested);
-                self.with(target, |disk| disk.pivot_instance = Some(instance.clone()));
+                self.with(target, |disk| {
+                    disk.pivot_instance = Some(instance.clone());
+                    disk.pivot_suspended = suspended;
+                });
             }
+            StepKind::OfflineCommitted { target } => self.reach(target, Progressed::OfflineCommitted),
             StepKind::PivotVerified { target } => self.reach(target, Progressed::PivotVerified),
-            StepKind::Resumed => self.maybe_suspended = false,
+            StepKind::Resumed => {
+                self.maybe_suspended = false;
+                // Where a pivot's end was never seen, the guest may write to either file from here on.
+                for disk in self.disks.iter_mut().filter(|disk| disk.progressed == Progressed::PivotRequested)
+                {
+                    disk.pivot_suspended = false;
+                }
+            }
             StepKind::OverlayRemovalIntended { target, quarantine, .. } => {
                 self.reach(target, Progressed::RemovalIntended);
                 self.with(target, |disk| disk.quarantine = Some(quarantine.clone()));
@@ -151,6 +176,11 @@ impl Intent {
                 self.with(target, |disk| disk.quarantine = Some(quarantine.clone()));
             }
         }
+    }
+
+    /// Whether this disk's pivot was asked for, its end never seen, and all between was with the CPUs stopped.
+    pub(crate) fn stood_still(&self, target: &str) -> bool {
+        self.disk(target).is_some_and(DiskIntent::stood_still)
     }
 
     fn reach(&mut self, target: &str, progressed: Progressed) {

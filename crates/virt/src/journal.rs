@@ -114,6 +114,12 @@ pub enum StepKind {
         /// Which start of the domain is asked.
         instance: Instance,
     },
+    /// The domain is off, and all that the overlay holds is in the base and on stable storage. The definition names
+    /// the overlay yet; a domain that is started on it loses nothing.
+    OfflineCommitted {
+        /// The disk.
+        target: String,
+    },
     /// Both XMLs show the base and no job: the overlay is stale from here on.
     PivotVerified {
         /// The disk.
@@ -161,6 +167,7 @@ impl StepKind {
             Self::CommitReady { .. } => "commit-ready",
             Self::SuspendIntended { .. } => "suspend-intended",
             Self::PivotRequested { .. } => "pivot-requested",
+            Self::OfflineCommitted { .. } => "offline-committed",
             Self::PivotVerified { .. } => "pivot-verified",
             Self::Resumed => "resumed",
             Self::OverlayRemovalIntended { .. } => "overlay-removal-intended",

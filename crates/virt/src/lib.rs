@@ -57,9 +57,13 @@
 //! | `Completing` | the same, `ready='pivot'` or `'abort'` | any | | wait, look again |
 //! | `DefinitionBehind` | base, no job | overlay | | define with the base |
 //! | `StaleOverlay` | base (or off) | base | overlay's file is there | pivot asked for: delete; else rename, keep, tell an operator |
-//! | `OfflineOverlay` | off | overlay | no pivot asked for | operator: start the domain, recover again |
-//! | `AmbiguousPivot` | off, or another start on the overlay | overlay | pivot asked for, never seen | off: compare; equal: define with the base. Else operator |
+//! | `OfflineOverlay` | off | overlay | no pivot asked for, or with the CPUs stopped | commit the files, define with the base |
+//! | `AmbiguousPivot` | off, or another start on the overlay | overlay | pivot asked for with the CPUs running, never seen | off: compare; equal: define with the base. Else operator |
 //! | `Foreign` | anything else | | | operator; nothing is touched |
+//!
+//! Committing files takes an [`OfflineCommit`]; without one, and where the domain is to go on from saved memory, an
+//! operator is asked to start the domain. A domain whose CPUs were stopped when its pivot was asked for wrote nothing
+//! since: what its definition names is right, whichever it is.
 //!
 //! A guest that may be frozen is thawed first, and one that was suspended for a pivot is resumed. An overlay
 //! whose pivot was verified is never committed again: the base has moved on since.
@@ -80,6 +84,7 @@
 //! | `PivotVerified`, `Resumed` | base to stable storage |
 //! | `OverlayRemovalIntended` | overlay renamed, then deleted, its directory to stable storage |
 //! | `OverlayRemoved` | the next disk |
+//! | `OfflineCommitted` | *in recovery, of a domain that is off:* defined with the base, then as from `PivotVerified` |
 //! | `Undone` | |
 //!
 //! Killed between any two of these, recovery ends with every disk on its base and no overlay left. The guard
@@ -100,8 +105,10 @@ mod journal;
 #[cfg(feature = "libvirt")]
 mod libvirt;
 mod observe;
+mod offline;
 mod pen;
 mod plan;
+mod process;
 mod recover;
 mod tag;
 mod take;
@@ -122,9 +129,11 @@ pub use journal::{Instance, IntendedDisk, Journal, JournalError, NullJournal, St
 #[cfg(feature = "libvirt")]
 pub use libvirt::Libvirt;
 pub use observe::{DiskCondition, DiskObservation, Observation, observe};
+pub use offline::{OfflineCommit, QemuImg};
 pub use plan::{Check, Finding, Plan, PlanOptions, PlannedDisk, Severity, plan};
-pub use recover::{Action, Problem, RecoverOptions, Recovery, recover};
+pub use process::PARENT;
+pub use recover::{Action, Problem, RecoverOptions, Recovery, foresee, recover};
 pub use tag::{InvalidTag, Tag};
 pub use take::{Consistency, Quiesce, StillDisk, StillPoint, TakeOptions, take};
 pub use undo::{CommitPhase, CommitProgress, DiskUndone, UndoOptions, Undone, undo};
-pub use virsh::{PARENT, Virsh};
+pub use virsh::Virsh;

@@ -15,6 +15,9 @@ pub struct Observation {
     pub maybe_frozen: bool,
     /// Whether the guest is suspended, and may be so by us.
     pub suspended: bool,
+    /// Whether it is off and goes on from saved memory ('managed save') when it is started, with the files that it had
+    /// then. Nothing of an overlay may be changed before that.
+    pub saved: bool,
     /// Its disks that the still point is about.
     pub disks: Vec<DiskObservation>,
 }
@@ -51,7 +54,8 @@ pub enum DiskCondition {
         /// and kept.
         merged: bool,
     },
-    /// The domain is off, and its definition names the overlay.
+    /// The domain is off, and its definition names the overlay, which with the base below it holds all that the guest
+    /// wrote.
     OfflineOverlay,
     /// The definition names the overlay, but a pivot was asked for in a start of the domain that ended: the base may
     /// be newer.
@@ -69,6 +73,7 @@ pub enum DiskCondition {
 /// When the domain or its XML can't be read.
 pub fn observe(hypervisor: &dyn Hypervisor, intent: &Intent) -> Result<Observation, Error> {
     let state = hypervisor.state(&intent.domain)?;
+    let saved = !state.is_active() && hypervisor.has_saved_state(&intent.domain)?;
     let view = View::read(hypervisor, &intent.domain)?;
     let mut disks = Vec::new();
     for disk in &intent.disks {
@@ -79,6 +84,7 @@ pub fn observe(hypervisor: &dyn Hypervisor, intent: &Intent) -> Result<Observati
         state,
         maybe_frozen: intent.maybe_frozen && state.is_active(),
         suspended: intent.maybe_suspended && state == DomainState::Paused(PauseReason::User),
+        saved,
         disks,
     })
 }
@@ -94,7 +100,9 @@ fn running(view: &View, intent: &DiskIntent) -> Result<DiskCondition, Error> {
             Ready::Pivot | Ready::Abort => DiskCondition::Completing,
         },
         Place::Away if intent.progressed >= Progressed::PivotVerified => again(),
-        Place::Away if pivoted_in_another_start(view, intent) => DiskCondition::AmbiguousPivot,
+        Place::Away if pivoted_in_another_start(view, intent) && !intent.stood_still() => {
+            DiskCondition::AmbiguousPivot
+        }
         Place::Away => DiskCondition::OnOverlay,
         Place::Strange(what) => DiskCondition::Foreign { what },
     })
@@ -111,7 +119,8 @@ fn off(view: &View, intent: &DiskIntent) -> Result<DiskCondition, Error> {
         DiskCondition::Foreign { what: format!("its definition is {}", defined.source) }
     } else {
         match intent.progressed {
-            Progressed::PivotRequested => DiskCondition::AmbiguousPivot,
+            // With the CPUs stopped the guest wrote nothing that only the base has.
+            Progressed::PivotRequested if !intent.stood_still() => DiskCondition::AmbiguousPivot,
             progressed if progressed >= Progressed::PivotVerified => again(),
             _ => DiskCondition::OfflineOverlay,
         }
@@ -123,7 +132,7 @@ fn leftover(intent: &DiskIntent) -> Result<DiskCondition, Error> {
     let kept = intent.progressed == Progressed::Done;
     let stale =
         files::exists(&intent.disk.overlay)? || (!kept && files::exists(&files::quarantine(&intent.disk))?);
-    let merged = intent.progressed >= Progressed::PivotRequested && !kept;
+    let merged = intent.progressed >= Progressed::OfflineCommitted && !kept;
     Ok(if stale { DiskCondition::StaleOverlay { merged } } else { DiskCondition::Clean })
 }
 

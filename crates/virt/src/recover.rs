@@ -1,6 +1,8 @@
 //! Finishing what was interrupted.
 
 mod act;
+mod obstacle;
+mod offline;
 
 use serde::Serialize;
 
@@ -8,7 +10,7 @@ use crate::commit::Committer;
 use crate::pen::Pen;
 use crate::{
     CommitProgress, DiskCondition, DiskObservation, DomainId, Error, GuardSpawner, Hypervisor, Intent,
-    Journal, Observation, OverlayComparison, StepKind, Tag, UndoOptions, observe,
+    Journal, Observation, OfflineCommit, OverlayComparison, StepKind, Tag, UndoOptions, observe,
 };
 use act::Recovering;
 
@@ -19,6 +21,8 @@ pub struct RecoverOptions<'a> {
     pub undo: UndoOptions,
     /// What decides an ambiguous pivot. Without it, both files are kept and an operator is asked.
     pub comparison: Option<&'a dyn OverlayComparison>,
+    /// What commits the overlays of a domain that is off. Without it, an operator is asked to start the domain.
+    pub offline: Option<&'a dyn OfflineCommit>,
 }
 
 impl std::fmt::Debug for RecoverOptions<'_> {
@@ -26,6 +30,7 @@ impl std::fmt::Debug for RecoverOptions<'_> {
         f.debug_struct("RecoverOptions")
             .field("undo", &self.undo)
             .field("comparison", &self.comparison.is_some())
+            .field("offline", &self.offline.is_some())
             .finish()
     }
 }
@@ -41,6 +46,11 @@ pub enum Action {
     Resume,
     /// Commit this disk's overlay, or attach to its commit, pivot, and see both XMLs on the base.
     Commit {
+        /// The disk.
+        target: String,
+    },
+    /// Commit this disk's overlay by its files, the domain being off, and define the domain with this disk on its base.
+    CommitOffline {
         /// The disk.
         target: String,
     },
@@ -106,27 +116,20 @@ impl Recovery {
 }
 
 impl Action {
-    /// What to do next about what was seen, or `None` when there is nothing that can be done. For a dry run.
-    #[must_use]
-    pub fn next(observation: &Observation) -> Option<Self> {
-        Self::next_but(observation, &[])
-    }
-
-    /// As [`next`](Self::next), without the disks of these targets.
-    fn next_but(observation: &Observation, settled: &[String]) -> Option<Self> {
-        if observation.maybe_frozen {
-            return Some(Self::Thaw);
-        }
-        if observation.suspended {
-            return Some(Self::Resume);
-        }
+    /// What to do first about all that was seen, in order, but for the disks of these targets.
+    fn about<'a>(observation: &'a Observation, settled: &'a [String]) -> impl Iterator<Item = Self> + 'a {
         let open = observation.disks.iter().filter(|disk| !settled.contains(&disk.target));
-        open.filter_map(|disk| Self::on(&disk.condition, disk.target.clone())).next()
+        let thaw = observation.maybe_frozen.then_some(Self::Thaw);
+        let resume = observation.suspended.then_some(Self::Resume);
+        thaw.into_iter()
+            .chain(resume)
+            .chain(open.filter_map(|disk| Self::on(&disk.condition, disk.target.clone())))
     }
 
     fn on(condition: &DiskCondition, target: String) -> Option<Self> {
         match condition {
-            DiskCondition::Clean | DiskCondition::OfflineOverlay | DiskCondition::Foreign { .. } => None,
+            DiskCondition::Clean | DiskCondition::Foreign { .. } => None,
+            DiskCondition::OfflineOverlay => Some(Self::CommitOffline { target }),
             DiskCondition::OnOverlay | DiskCondition::Committing | DiskCondition::Ready => {
                 Some(Self::Commit { target })
             }
@@ -142,6 +145,7 @@ impl Action {
         match self {
             Self::Thaw | Self::Resume => None,
             Self::Commit { target }
+            | Self::CommitOffline { target }
             | Self::Wait { target }
             | Self::Redefine { target }
             | Self::Compare { target }
@@ -149,6 +153,28 @@ impl Action {
             | Self::KeepOverlay { target } => Some(target),
         }
     }
+}
+
+/// What recovery would find, what it would do first about each disk, and what it would leave to an operator. Touches
+/// nothing.
+///
+/// # Errors
+/// When the domain or its XML can't be read.
+pub fn foresee(
+    hypervisor: &dyn Hypervisor,
+    intent: &Intent,
+    options: &RecoverOptions<'_>,
+) -> Result<Recovery, Error> {
+    let observation = observe(hypervisor, intent)?;
+    let problems = obstacle::all(&observation, intent, options);
+    let settled: Vec<String> = problems.iter().filter_map(|problem| problem.target.clone()).collect();
+    Ok(Recovery {
+        domain: intent.domain.clone(),
+        tag: intent.tag.clone(),
+        actions: Action::about(&observation, &settled).collect(),
+        found: observation.disks,
+        problems,
+    })
 }
 
 /// Finishes what the intent began: observes, does one thing, observes again, until nothing of the still point is left or

@@ -75,6 +75,8 @@ pub struct Parts<'a> {
     pub session: &'a georep::Session,
     /// What thaws or resumes a guest when this process dies.
     pub guard: &'a dyn virt::GuardSpawner,
+    /// What commits the overlays of a domain that is off.
+    pub offline: &'a dyn virt::OfflineCommit,
 }
 
 impl std::fmt::Debug for Parts<'_> {

@@ -4,6 +4,7 @@ use stillpoint_virt as virt;
 
 use super::still::Taken;
 use super::{Cycle, Event};
+use crate::ImageComparison;
 use crate::error::Result;
 use crate::journal;
 use crate::recover::steps_of_domains;
@@ -79,7 +80,12 @@ impl Cycle<'_> {
             if intent.domain.uuid != domain.uuid || !intent.is_open() {
                 continue;
             }
-            let options = virt::RecoverOptions { undo: self.config.undo, comparison: None };
+            let comparison = ImageComparison::new(&self.config.mount);
+            let options = virt::RecoverOptions {
+                undo: self.config.undo,
+                comparison: Some(&comparison),
+                offline: Some(self.parts.offline),
+            };
             let recovered = virt::recover(
                 self.parts.hypervisor,
                 &intent,

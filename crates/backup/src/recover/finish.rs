@@ -5,11 +5,11 @@ use stillpoint_georep as georep;
 use stillpoint_virt as virt;
 
 use super::{DomainRecovery, RecoverOptions, Recovered, RunRecovery, orphans, steps_of_domains};
-use crate::Outcome;
 use crate::cycle::{Event, Parts};
 use crate::error::{Error, Result};
 use crate::journal::{AfterRun, Contents, Ended, Entry, Journal, RunBegan, RunStep};
 use crate::state::{self, StateDir};
+use crate::{ImageComparison, Outcome};
 
 /// Finishes or undoes one run, whose lock the caller holds.
 pub(super) fn finish(
@@ -23,7 +23,7 @@ pub(super) fn finish(
     let mut recovery = RunRecovery::new(contents, began, Recovered::Finished);
     let result = if options.dry_run {
         recovery.outcome = Recovered::Looked;
-        orphans::wait().and_then(|()| look(contents, parts, &mut recovery))
+        orphans::wait().and_then(|()| look(contents, began, parts, options, &mut recovery))
     } else {
         act(state, contents, began, parts, options, observer, &mut recovery)
     };
@@ -38,20 +38,44 @@ fn open_intents(contents: &Contents) -> Vec<virt::Intent> {
     virt::Intent::from_steps(&steps_of_domains(contents)).into_iter().filter(virt::Intent::is_open).collect()
 }
 
-fn look(contents: &Contents, parts: &Parts<'_>, recovery: &mut RunRecovery) -> Result<()> {
+fn look(
+    contents: &Contents,
+    began: &RunBegan,
+    parts: &Parts<'_>,
+    options: &RecoverOptions,
+    recovery: &mut RunRecovery,
+) -> Result<()> {
+    let comparison = ImageComparison::new(&began.mount);
     for intent in open_intents(contents) {
-        let observation = virt::observe(parts.hypervisor, &intent)?;
-        recovery.domains.push(DomainRecovery {
-            domain: intent.domain.clone(),
-            tag: intent.tag.clone(),
-            found: observation.disks.iter().map(in_words).collect(),
-            actions: virt::Action::next(&observation).iter().map(in_words).collect(),
-        });
+        tell(virt::foresee(parts.hypervisor, &intent, &how(parts, options, &comparison))?, recovery);
     }
     if may_be_replicating(contents) {
         recovery.replication_running = Some(!parts.session.status()?.all_stopped());
     }
     Ok(())
+}
+
+fn how<'a>(
+    parts: &Parts<'a>,
+    options: &RecoverOptions,
+    comparison: &'a ImageComparison,
+) -> virt::RecoverOptions<'a> {
+    virt::RecoverOptions { undo: options.undo, comparison: Some(comparison), offline: Some(parts.offline) }
+}
+
+/// Takes in what became of one still point, or would.
+fn tell(done: virt::Recovery, recovery: &mut RunRecovery) {
+    for problem in &done.problems {
+        let disk = problem.target.as_ref().map(|disk| format!(", disk {disk}")).unwrap_or_default();
+        let name = &done.domain.name;
+        recovery.problems.push(format!("domain '{name}'{disk}: {} ({})", problem.what, problem.remedy));
+    }
+    recovery.domains.push(DomainRecovery {
+        found: done.found.iter().map(in_words).collect(),
+        actions: done.actions.iter().map(in_words).collect(),
+        domain: done.domain,
+        tag: done.tag,
+    });
 }
 
 fn act(
@@ -75,32 +99,22 @@ fn act(
         parts.session.ensure_stopped(&journal as &dyn georep::Journal)?;
     }
     let mut failed = None;
+    let comparison = ImageComparison::new(&began.mount);
     for intent in &intents {
         let done = virt::recover(
             parts.hypervisor,
             intent,
-            &virt::RecoverOptions { undo: options.undo, comparison: None },
+            &how(parts, options, &comparison),
             &journal as &dyn virt::Journal,
             parts.guard,
             &mut |progress| observer(Event::Commit(&progress)),
         );
         match done {
             Ok(done) => {
-                recovery.domains.push(DomainRecovery {
-                    domain: done.domain.clone(),
-                    tag: done.tag.clone(),
-                    found: done.found.iter().map(in_words).collect(),
-                    actions: done.actions.iter().map(in_words).collect(),
-                });
-                for problem in &done.problems {
+                if !done.is_complete() {
                     recovery.outcome = Recovered::NeedsOperator;
-                    let disk =
-                        problem.target.as_ref().map(|disk| format!(", disk {disk}")).unwrap_or_default();
-                    let name = &intent.domain.name;
-                    recovery
-                        .problems
-                        .push(format!("domain '{name}'{disk}: {} ({})", problem.what, problem.remedy));
                 }
+                tell(done, recovery);
             }
             // The other domains are recovered all the same.
             Err(error) => {

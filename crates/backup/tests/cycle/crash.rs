@@ -116,3 +116,52 @@ fn a_dry_run_tells_and_does_nothing() {
     assert_eq!(world.steps(), steps);
     ensure_recovered(&world, "after a dry run");
 }
+
+#[test]
+fn a_guest_that_is_shut_down_after_any_record_of_a_run_ends_on_its_bases_and_stays_off() {
+    let mut tried = 0;
+    for after in 1.. {
+        let world = World::new(&[("vm1", 1)]);
+        let off = std::sync::atomic::AtomicBool::new(false);
+        let ran = world.run(&world.config(), &|record| {
+            if record.seq == after {
+                world.host.power_off(&world.disks[0].domain);
+                off.store(true, std::sync::atomic::Ordering::SeqCst);
+            }
+        });
+        let report = ran.expect("it began");
+        if !off.into_inner() {
+            break;
+        }
+        tried += 1;
+        let of = format!("after {after}: {:?}", report.failures);
+        assert!(matches!(report.outcome, Outcome::Proven | Outcome::Failed), "{of}");
+        world.ensure_clean();
+        assert_eq!(world.recover(), [], "{of}");
+    }
+    say(&format!("matrix shut-down-simulated: tried {tried}, passed {tried}"));
+    assert!(tried > 20, "{tried}");
+}
+
+#[test]
+fn a_dry_run_tells_what_it_would_do_with_files_of_a_domain_that_is_off() {
+    let world = World::new(&[("vm1", 2)]);
+    let died = world.run_and_die(&world.host.connect(), &SimGuards::new(&world.host), &|record| {
+        record.entry.name() == "georep.started"
+    });
+    assert!(died.is_none());
+    world.host.power_off(&world.disks[0].domain);
+    let looked = world.look();
+    assert_eq!(looked[0].domains[0].found, ["vda: offline-overlay", "vdb: offline-overlay"]);
+    assert_eq!(looked[0].domains[0].actions, ["vda: commit-offline", "vdb: commit-offline"]);
+    assert_eq!(looked[0].problems, Vec::<String>::new());
+    world.host.save(&world.disks[0].domain);
+    let looked = world.look();
+    assert_eq!(looked[0].outcome, Recovered::Looked);
+    assert_eq!(looked[0].domains[0].actions, Vec::<String>::new());
+    assert!(looked[0].problems[0].contains("managedsave-remove"), "{:?}", looked[0].problems);
+    assert_eq!(world.recover()[0].outcome, Recovered::NeedsOperator);
+    world.host.start(&world.disks[0].domain);
+    assert_eq!(world.recover()[0].outcome, Recovered::Finished);
+    world.ensure_clean();
+}

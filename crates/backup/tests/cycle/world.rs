@@ -15,10 +15,12 @@ use stillpoint_backup::{
 };
 use stillpoint_georep::Session;
 use stillpoint_shard::BrickMapping;
-use stillpoint_sim::hypervisor::{SimCrash, SimDisk, SimDomain, SimGuards, SimHost, SimHypervisor};
+use stillpoint_sim::hypervisor::{
+    SimCrash, SimDisk, SimDomain, SimGuards, SimHost, SimHypervisor, SimOffline,
+};
 use stillpoint_sim::replication::SimulatedSession;
 use stillpoint_testkit::volume::{BrickTrees, Shape};
-use stillpoint_virt::{DomainId, GuardSpawner, Hypervisor, UndoOptions};
+use stillpoint_virt::{DomainId, GuardSpawner, Hypervisor, OfflineCommit, UndoOptions};
 
 /// Bytes in a shard.
 pub(crate) const SHARD: u64 = 4096;
@@ -223,7 +225,8 @@ impl World {
         on_step: &(dyn Fn(&Record) + Sync),
     ) -> Result<RunReport, Error> {
         let session = self.session.session();
-        let parts = Parts { hypervisor, session: &session, guard };
+        let offline = SimOffline::of(&self.host, hypervisor);
+        let parts = Parts { hypervisor, session: &session, guard, offline: &offline };
         self.guests_write();
         run(config, &parts, cancel, &|event| match event {
             Event::Stage(stillpoint_backup::Stage::Replicate) => self.flush(),
@@ -348,6 +351,10 @@ impl Reach for World {
 
     fn guard(&self, _: &RunBegan) -> Box<dyn GuardSpawner> {
         Box::new(SimGuards::new(&self.host))
+    }
+
+    fn offline(&self, _: &RunBegan) -> Box<dyn OfflineCommit> {
+        Box::new(SimOffline::new(&self.host))
     }
 }
 

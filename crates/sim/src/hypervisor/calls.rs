@@ -399,6 +399,10 @@ impl Hypervisor for SimHypervisor {
         })
     }
 
+    fn has_saved_state(&self, domain: &DomainId) -> Result<bool, CallError> {
+        self.on(Call::SavedState, "dominfo", domain, |guest| Ok(guest.saved))
+    }
+
     fn snapshot_count(&self, domain: &DomainId) -> Result<u32, CallError> {
         self.on(Call::Counts, "snapshot-list", domain, |guest| Ok(guest.snapshots))
     }

@@ -162,6 +162,8 @@ pub(super) struct Guest {
     pub(super) checkpoints: u32,
     pub(super) metadata: Vec<(String, String)>,
     pub(super) starts: bool,
+    /// Whether it goes on from saved memory when it is started.
+    pub(super) saved: bool,
 }
 
 /// A disk of a domain.
@@ -220,6 +222,7 @@ impl Guest {
             checkpoints: domain.checkpoints,
             metadata: Vec::new(),
             starts: domain.running,
+            saved: false,
         }
     }
 
@@ -234,6 +237,7 @@ impl Guest {
     pub(super) fn start(&mut self, instance: u32) {
         self.instance = Some(instance);
         self.state = DomainState::Running;
+        self.saved = false;
         for disk in &mut self.disks {
             disk.layers = disk.defined_chain();
         }
@@ -317,9 +321,7 @@ impl Drive {
     }
 
     fn put(&self, layer: usize, offset: u64, bytes: &[u8]) {
-        let layer = self.layers.get(layer).expect("a disk has its layers");
-        let file = OpenOptions::new().write(true).open(&layer.path).expect("the test made the disk's file");
-        file.write_all_at(bytes, offset).expect("the disk's file can be written");
+        put(&self.layers.get(layer).expect("a disk has its layers").path, offset, bytes);
     }
 
     /// Takes another file as what the next start uses.
@@ -355,6 +357,27 @@ impl Drive {
         false
     }
 
+    /// Commits one file into the one below it, where this drive has them. The domain must be off.
+    pub(super) fn commit_files(
+        &mut self,
+        off: bool,
+        overlay: &Path,
+        base: &Path,
+    ) -> Option<Result<(), String>> {
+        let chain = self.known.iter().find(|(path, _)| path == overlay)?.1.clone();
+        if !off {
+            return Some(Err("failed to get \"write\" lock: is another process using the image?".into()));
+        }
+        if chain.get(1).is_none_or(|below| below.path != base) {
+            return Some(Err(format!("did not find '{}' in the backing chain", base.display())));
+        }
+        let top = chain.first()?.clone();
+        for (offset, bytes) in &top.writes {
+            put(base, *offset, bytes);
+        }
+        Some(Ok(()))
+    }
+
     fn copy_down(&mut self, base: usize) {
         for at in (0..base).rev() {
             for (offset, bytes) in self.layers.get(at).map(|layer| layer.writes.clone()).unwrap_or_default() {
@@ -377,4 +400,9 @@ impl Drive {
             }
         }
     }
+}
+
+fn put(path: &Path, offset: u64, bytes: &[u8]) {
+    let file = OpenOptions::new().write(true).open(path).expect("the test made the disk's file");
+    file.write_all_at(bytes, offset).expect("the disk's file can be written");
 }

@@ -57,6 +57,7 @@ pub enum Call {
     Define,
     Metadata,
     Counts,
+    SavedState,
 }
 
 /// How a call fails.

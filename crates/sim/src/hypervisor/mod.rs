@@ -11,6 +11,7 @@ mod calls;
 mod domain;
 mod faults;
 mod guards;
+mod offline;
 mod overlay;
 mod snapshot;
 mod xml;
@@ -25,6 +26,7 @@ pub use calls::{Crash, SimCrash, SimHypervisor};
 pub use domain::{SimAgent, SimDisk, SimDomain};
 pub use faults::{Behaviour, Call, Failure};
 pub use guards::SimGuards;
+pub use offline::SimOffline;
 
 use domain::Guest;
 use faults::Injection;
@@ -166,6 +168,14 @@ impl SimHost {
         {
             guest.start(number);
             world.next_instance += 1;
+        }
+    }
+
+    /// Ends the domain's QEMU with its memory saved ('managed save'), from which the next start goes on.
+    pub fn save(&self, domain: &DomainId) {
+        if let Some(guest) = self.world().guest(domain) {
+            guest.power_off();
+            guest.saved = true;
         }
     }
 

@@ -40,7 +40,7 @@ pub(crate) use map::MapArgs;
 pub(crate) use measure::MeasureArgs;
 pub(crate) use named::{Named, only};
 pub(crate) use read::{InfoArgs, LocateArgs, VerifyArgs};
-pub(crate) use run::{AfterRun, GuardArgs, Quiesce, RecoverArgs, RunArgs};
+pub(crate) use run::{AfterRun, GuardArgs, Quiesce, RecoverArgs, RunArgs, UndoArgs};
 pub(crate) use snapshots::SnapshotsArgs;
 pub(crate) use volume::{SiteArgs, VolumeArgs};
 

@@ -200,9 +200,8 @@ pub(crate) struct RecoverArgs {
     #[arg(long, value_name = "BACKEND", default_value = "auto", env = "STILLPOINT_BACKEND")]
     pub(crate) backend: stillpoint_virt::BackendChoice,
 
-    /// How long it may take
-    #[arg(long, value_name = "DURATION", default_value = "6h", env = "STILLPOINT_COMMIT_DEADLINE", value_parser = duration)]
-    pub(crate) commit_deadline: Duration,
+    #[command(flatten)]
+    pub(crate) undo: UndoArgs,
 
     /// How to write what was done
     #[arg(long, value_enum, default_value = "human", env = "STILLPOINT_OUTPUT")]

@@ -11,7 +11,7 @@ use stillpoint_georep as georep;
 use stillpoint_virt as virt;
 
 use crate::cli::{Global, RecoverArgs};
-use crate::command::run::{Shown, guard};
+use crate::command::run::{Shown, guard, undo};
 use crate::exit::Exit;
 use crate::logging;
 use crate::output::{self, Format};
@@ -46,12 +46,15 @@ impl Reach for FromHere<'_> {
     fn guard(&self, began: &RunBegan) -> Box<dyn virt::GuardSpawner> {
         Box::new(guard(self.uri(began), self.args.backend))
     }
+
+    fn offline(&self, _: &RunBegan) -> Box<dyn virt::OfflineCommit> {
+        Box::new(virt::QemuImg::new())
+    }
 }
 
 pub(crate) fn run(args: &RecoverArgs, global: &Global) -> Result<Exit> {
     let state = StateDir::open(&args.state.state_dir)?;
-    let undo = virt::UndoOptions { deadline: args.commit_deadline, ..virt::UndoOptions::default() };
-    let options = RecoverOptions { dry_run: args.dry_run, undo };
+    let options = RecoverOptions { dry_run: args.dry_run, undo: undo(&args.undo) };
     let shown = Shown::new(global);
     let runs = recover(&state, &FromHere { args }, &options, &|event| shown.show(&event))?;
     drop(shown);

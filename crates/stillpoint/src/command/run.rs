@@ -12,7 +12,7 @@ use stillpoint_backup::{
 use stillpoint_georep as georep;
 use stillpoint_virt as virt;
 
-use crate::cli::{AfterRun, Global, Quiesce, RunArgs};
+use crate::cli::{AfterRun, Global, Quiesce, RunArgs, UndoArgs};
 use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::progress::Progress;
@@ -27,7 +27,8 @@ pub(crate) fn run(args: &RunArgs, global: &Global) -> Result<Exit> {
     let guard = guard(&connect.connect, connect.backend);
     let cancel = signals::cancel_on_signals(signals::RUN).context("can't catch signals")?;
     let shown = Shown::new(global);
-    let parts = Parts { hypervisor: &*hypervisor, session: &session, guard: &guard };
+    let offline = virt::QemuImg::new();
+    let parts = Parts { hypervisor: &*hypervisor, session: &session, guard: &guard, offline: &offline };
     let report = stillpoint_backup::run(&config, &parts, &cancel, &|event| shown.show(&event));
     drop(shown);
     let report = match report {
@@ -75,12 +76,6 @@ fn config(args: &RunArgs) -> Result<RunConfig> {
         agent_timeout: args.point.agent_timeout,
         freeze_deadline: args.point.freeze_deadline,
     };
-    let undo = virt::UndoOptions {
-        suspend_for_pivot: !args.undo.no_suspend,
-        deadline: args.undo.commit_deadline,
-        bandwidth: args.undo.bandwidth,
-        ..virt::UndoOptions::default()
-    };
     let override_checks = super::georep::checks("--override-check", &args.replication.override_check)?;
     Ok(RunConfig {
         domains: args.domain.clone(),
@@ -92,7 +87,7 @@ fn config(args: &RunArgs) -> Result<RunConfig> {
         trust_apparmor: args.point.trust_apparmor,
         take,
         sync,
-        undo,
+        undo: undo(&args.undo),
         override_checks,
         deadline: args.deadline,
         after_run: match args.replication.after_run {
@@ -101,6 +96,16 @@ fn config(args: &RunArgs) -> Result<RunConfig> {
         },
         threads: args.threads,
     })
+}
+
+/// How overlays are committed.
+pub(crate) fn undo(args: &UndoArgs) -> virt::UndoOptions {
+    virt::UndoOptions {
+        suspend_for_pivot: !args.no_suspend,
+        deadline: args.commit_deadline,
+        bandwidth: args.bandwidth,
+        ..virt::UndoOptions::default()
+    }
 }
 
 /// Guards that are this program's own `guard`.

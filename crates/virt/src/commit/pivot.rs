@@ -27,7 +27,16 @@ impl Committer<'_> {
         let suspended = if self.options.suspend_for_pivot { self.suspend(disk, pen)? } else { None };
         pen.record(StepKind::PivotRequested { target: target.clone(), instance })?;
         let begun = Instant::now();
-        self.until_home(disk, begun + self.options.pivot_deadline)?;
+        if let Err(error) = self.until_home(disk, begun + self.options.pivot_deadline) {
+            // The guest goes on, on whichever file: that must be known to whoever finds an overlay later.
+            if let Some(suspended) = suspended
+                && suspended.resume().is_ok()
+                && self.hypervisor.state(self.domain).is_ok_and(|state| state == DomainState::Running)
+            {
+                pen.record(StepKind::Resumed)?;
+            }
+            return Err(error);
+        }
         let pivot = begun.elapsed();
         let lasted = suspended.map(Suspended::resume).transpose()?;
         pen.record(StepKind::PivotVerified { target })?;

@@ -303,6 +303,10 @@ impl Hypervisor for Libvirt {
         })
     }
 
+    fn has_saved_state(&self, domain: &DomainId) -> Result<bool, CallError> {
+        self.on("dominfo", domain, |domain| Ok(domain.has_managed_save(0)?))
+    }
+
     fn snapshot_count(&self, domain: &DomainId) -> Result<u32, CallError> {
         self.on("snapshot-list", domain, |domain| Ok(domain.num_snapshots(0)?))
     }

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Action, Problem, RecoverOptions};
+use super::{Action, Problem, RecoverOptions, obstacle};
 use crate::commit::{Committer, resume};
 use crate::pen::Pen;
 use crate::{
@@ -35,9 +35,10 @@ impl Recovering<'_> {
         loop {
             self.note_what_is_settled_already(&observation)?;
             self.note_what_needs_an_operator(&observation);
-            let Some(action) = Action::next_but(&observation, &self.settled) else { return Ok(actions) };
+            let next = Action::about(&observation, &self.settled).next();
+            let Some(action) = next else { return Ok(actions) };
             tracing::info!(domain = %self.pen.intent.domain, ?action, "recovery");
-            match (self.act(&action, &observation, progress), action.target()) {
+            match (self.act(&action, progress), action.target()) {
                 (Ok(()), _) => {}
                 (Err(error @ Error::Journal(_)), _) | (Err(error), None) => return Err(error),
                 (Err(error), Some(target)) => {
@@ -50,12 +51,7 @@ impl Recovering<'_> {
         }
     }
 
-    fn act(
-        &mut self,
-        action: &Action,
-        observation: &Observation,
-        progress: &mut dyn FnMut(CommitProgress),
-    ) -> Result<(), Error> {
+    fn act(&mut self, action: &Action, progress: &mut dyn FnMut(CommitProgress)) -> Result<(), Error> {
         match action {
             Action::Thaw => self.thaw(),
             Action::Resume => {
@@ -66,13 +62,14 @@ impl Recovering<'_> {
                 let disk = self.disk(target)?;
                 self.committer.bring_home(&disk, &mut self.pen, progress).map(drop)
             }
+            Action::CommitOffline { target } => self.commit_offline(target),
             Action::Wait { target } => self.wait(target),
             Action::Redefine { target } => {
                 let disk = self.disk(target)?;
                 self.committer.redefine(&disk)?;
                 self.expect(target, &DiskCondition::DefinitionBehind)
             }
-            Action::Compare { target } => self.compare(target, observation),
+            Action::Compare { target } => self.compare(target),
             Action::RemoveOverlay { target } => {
                 let disk = self.disk(target)?;
                 self.committer.remove_overlay(&disk, &mut self.pen)
@@ -121,14 +118,9 @@ impl Recovering<'_> {
         Err(Error::Deadline { domain, target: target.into(), what: "its job did not end", after })
     }
 
-    fn compare(&mut self, target: &str, observation: &Observation) -> Result<(), Error> {
+    fn compare(&mut self, target: &str) -> Result<(), Error> {
         let disk = self.disk(target)?;
         let what = match self.options.comparison {
-            _ if observation.state.is_active() => {
-                "the domain was started on its overlay after a pivot of it had been asked for: if the pivot had been made, \
-                 the base was newer than what the guest sees now"
-                    .to_owned()
-            }
             None => "a pivot was asked for and never seen, then the domain ended: which of overlay and base is newer isn't \
                      known, and nothing was given to compare them"
                 .to_owned(),
@@ -144,12 +136,7 @@ impl Recovering<'_> {
                 Err(error) => format!("overlay and base can't be compared: {error}"),
             },
         };
-        let remedy = format!(
-            "keep both {} and {}; compare them with 'qemu-img compare', settle which the domain is to use, and define it so",
-            disk.overlay.display(),
-            disk.base.display()
-        );
-        self.give_up(target, what, remedy);
+        self.give_up(target, what, obstacle::keep_both(&disk));
         Ok(())
     }
 
@@ -178,32 +165,24 @@ impl Recovering<'_> {
         if self.pen.intent.maybe_frozen && !observation.maybe_frozen {
             self.pen.record(StepKind::Thawed { file_systems: None })?;
         }
-        if self.pen.intent.maybe_suspended && !observation.suspended {
+        // That the CPUs were stopped decides about a pivot whose end was never seen: it is kept until that is settled.
+        let decides = observation.disks.iter().any(|disk| {
+            let away = matches!(disk.condition, DiskCondition::OnOverlay | DiskCondition::OfflineOverlay);
+            away && self.pen.intent.stood_still(&disk.target)
+        });
+        if self.pen.intent.maybe_suspended && !observation.suspended && !decides {
             self.pen.record(StepKind::Resumed)?;
         }
         Ok(())
     }
 
     fn note_what_needs_an_operator(&mut self, observation: &Observation) {
-        for disk in &observation.disks {
-            if self.settled.contains(&disk.target) {
-                continue;
-            }
-            match &disk.condition {
-                DiskCondition::OfflineOverlay => {
-                    let what =
-                        "the domain is off, and its newest data is in the overlay above its base".into();
-                    let remedy = "start the domain and run recover again; do not delete the overlay".into();
-                    self.give_up(&disk.target, what, remedy);
-                }
-                DiskCondition::Foreign { what } => {
-                    let what = format!("it is not as its still point left it: {what}");
-                    let remedy =
-                        "nothing was changed; settle by hand which file it is to use, then run recover"
-                            .into();
-                    self.give_up(&disk.target, what, remedy);
-                }
-                _ => {}
+        for problem in obstacle::all(observation, &self.pen.intent, self.options) {
+            if let Some(target) = &problem.target
+                && !self.settled.contains(target)
+            {
+                self.settled.push(target.clone());
+                self.problems.push(problem);
             }
         }
     }
@@ -214,7 +193,7 @@ impl Recovering<'_> {
     }
 
     /// An action must change what was seen, or it is not tried again.
-    fn expect(&self, target: &str, before: &DiskCondition) -> Result<(), Error> {
+    pub(super) fn expect(&self, target: &str, before: &DiskCondition) -> Result<(), Error> {
         if self.condition(target)?.as_ref() != Some(before) {
             return Ok(());
         }
@@ -222,12 +201,12 @@ impl Recovering<'_> {
         Err(Error::Foreign { domain: self.committer.domain.name.clone(), target: target.into(), what })
     }
 
-    fn condition(&self, target: &str) -> Result<Option<DiskCondition>, Error> {
+    pub(super) fn condition(&self, target: &str) -> Result<Option<DiskCondition>, Error> {
         let observation = observe(self.committer.hypervisor, &self.pen.intent)?;
         Ok(observation.disks.into_iter().find(|disk| disk.target == target).map(|disk| disk.condition))
     }
 
-    fn disk(&self, target: &str) -> Result<IntendedDisk, Error> {
+    pub(super) fn disk(&self, target: &str) -> Result<IntendedDisk, Error> {
         let found = self.pen.intent.disk(target).map(|disk| disk.disk.clone());
         found.ok_or_else(|| Error::Foreign {
             domain: self.committer.domain.name.clone(),

@@ -50,7 +50,7 @@ pub(crate) fn at_every_step(daemon: &Daemon, way: Way) {
         stage.write("vda", 65536 * u64::try_from(step).unwrap(), byte);
         let intents = Intent::from_steps(&steps);
         let lines = Lines::open(&journal, usize::MAX);
-        let options = RecoverOptions { undo: undoing(), comparison: None };
+        let options = RecoverOptions { undo: undoing(), comparison: None, offline: None };
         let recovery =
             recover(stage.hypervisor(), &intents[0], &options, &lines, stage.guards(), &mut |_| {}).unwrap();
         assert!(recovery.is_complete(), "after {}: {:?}", steps[step].name(), recovery.problems);
@@ -89,7 +89,7 @@ pub(crate) fn guard_resumes(daemon: &Daemon) {
     println!("  measured: running again {:.0?} after SIGKILL", begun.elapsed());
     let lines = Lines::open(&journal, usize::MAX);
     let intents = Intent::from_steps(&Lines::read(&journal));
-    let options = RecoverOptions { undo: undoing(), comparison: None };
+    let options = RecoverOptions { undo: undoing(), comparison: None, offline: None };
     recover(stage.hypervisor(), &intents[0], &options, &lines, stage.guards(), &mut |_| {}).unwrap();
     assert_home(&stage);
 }

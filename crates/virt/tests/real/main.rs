@@ -11,6 +11,7 @@ mod deaths;
 mod kills;
 mod roles;
 mod stage;
+mod stages;
 #[path = "../suite/mod.rs"]
 mod suite;
 
@@ -62,6 +63,14 @@ fn main() -> ExitCode {
             deaths::libvirtd_in_a_commit(&daemon, way)
         });
         run(&format!("{way:?}: QEMU is killed in a commit"), &|| deaths::qemu_in_a_commit(&daemon, way));
+        for case in stages::cases(way) {
+            let (who, step, delay, suspend) = case;
+            let delay = delay.map(|delay| format!(" and {delay} ms")).unwrap_or_default();
+            let cpus = if suspend { "stopped" } else { "running" };
+            run(&format!("{way:?}: {who:?} dies at {step}{delay}, CPUs {cpus} for the pivot"), &|| {
+                stages::dies(&daemon, way, case);
+            });
+        }
         // Recovery is the same code over both: once is enough unless everything is asked for.
         if way == Way::Virsh || std::env::var_os("STILLPOINT_FULL").is_some() {
             run(&format!("{way:?}: killed at every step"), &|| kills::at_every_step(&daemon, way));

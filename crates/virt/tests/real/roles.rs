@@ -55,7 +55,7 @@ pub(crate) fn recover(arguments: &[String]) -> ExitCode {
     let guard = guards(vec![way.clone(), how.clone()]);
     let intents = Intent::from_steps(&Lines::read(Path::new(journal)));
     let lines = Lines::open(Path::new(journal), usize::MAX);
-    let options = RecoverOptions { undo: undoing(), comparison: None };
+    let options = RecoverOptions { undo: undoing(), comparison: None, offline: None };
     let recovery =
         stillpoint_virt::recover(&*hypervisor, &intents[0], &options, &lines, &guard, &mut |_| {}).unwrap();
     assert!(recovery.is_complete(), "{:?}", recovery.problems);

@@ -6,7 +6,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use stillpoint_virt::{CommandGuard, DomainId, GuardSpawner, Hypervisor, Libvirt, Release, Virsh};
+use stillpoint_virt::{
+    CommandGuard, DomainId, GuardSpawner, Hypervisor, Libvirt, OfflineCommit, QemuImg, Release, Virsh,
+};
 
 use crate::daemon::Daemon;
 use crate::suite::Stage;
@@ -67,6 +69,7 @@ pub(crate) struct Real<'a> {
     pub(crate) daemon: &'a Daemon,
     hypervisor: Box<dyn Hypervisor>,
     guards: CommandGuard,
+    offline: QemuImg,
     pub(crate) domain: DomainId,
     pub(crate) directory: PathBuf,
 }
@@ -105,9 +108,27 @@ impl<'a> Real<'a> {
         let hypervisor = way.connect(&reach[1]);
         hypervisor.define(&xml).unwrap();
         let domain = hypervisor.find(&name).unwrap();
-        let stage = Self { daemon, hypervisor, guards: guards(reach), domain, directory };
+        let stage =
+            Self { daemon, hypervisor, guards: guards(reach), offline: QemuImg::new(), domain, directory };
         stage.start();
         stage
+    }
+}
+
+impl Real<'_> {
+    /// Has the disk's writes outlive QEMU, as a guest's `fsync` does.
+    pub(crate) fn flush(&self, target: &str) {
+        self.io(target, "flush");
+    }
+
+    fn io(&self, target: &str, command: &str) {
+        let number = if target == "vda" { 0 } else { 1 };
+        let command =
+            format!("qemu-io -d /machine/peripheral/virtio-disk{number}/virtio-backend \"{command}\"");
+        let done = self.daemon.virsh(&["qemu-monitor-command", &self.domain.name, "--hmp", &command]);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let said = String::from_utf8_lossy(&done.stdout);
+        assert!(!said.contains("rror") && !said.contains("failed"), "{said}");
     }
 }
 
@@ -129,14 +150,7 @@ impl Stage for Real<'_> {
     }
 
     fn write(&self, target: &str, offset: u64, byte: u8) {
-        let number = if target == "vda" { 0 } else { 1 };
-        let command = format!(
-            "qemu-io -d /machine/peripheral/virtio-disk{number}/virtio-backend \"write -P {byte} {offset} 64k\""
-        );
-        let done = self.daemon.virsh(&["qemu-monitor-command", &self.domain.name, "--hmp", &command]);
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-        let said = String::from_utf8_lossy(&done.stdout);
-        assert!(!said.contains("rror") && !said.contains("failed"), "{said}");
+        self.io(target, &format!("write -P {byte} {offset} 64k"));
     }
 
     fn holds(&self, target: &str, offset: u64, byte: u8) -> bool {
@@ -153,6 +167,15 @@ impl Stage for Real<'_> {
     fn power_off(&self) {
         let done = self.daemon.virsh(&["destroy", &self.domain.name]);
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    fn save(&self) {
+        let done = self.daemon.virsh(&["managedsave", &self.domain.name]);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    fn offline(&self) -> &dyn OfflineCommit {
+        &self.offline
     }
 
     fn start(&self) {

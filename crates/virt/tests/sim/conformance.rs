@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::PathBuf;
 
-use stillpoint_sim::hypervisor::{SimAgent, SimDisk, SimDomain, SimGuards, SimHost, SimHypervisor};
-use stillpoint_virt::{DomainId, GuardSpawner, Hypervisor};
+use stillpoint_sim::hypervisor::{
+    SimAgent, SimDisk, SimDomain, SimGuards, SimHost, SimHypervisor, SimOffline,
+};
+use stillpoint_virt::{DomainId, GuardSpawner, Hypervisor, OfflineCommit};
 use tempfile::TempDir;
 
 use crate::suite::{SUITE, Stage};
@@ -14,6 +16,7 @@ struct Simulated {
     host: SimHost,
     process: SimHypervisor,
     guards: SimGuards,
+    offline: SimOffline,
     domain: DomainId,
 }
 
@@ -48,8 +51,16 @@ impl Stage for Simulated {
         self.host.power_off(&self.domain);
     }
 
+    fn save(&self) {
+        self.host.save(&self.domain);
+    }
+
     fn start(&self) {
         self.host.start(&self.domain);
+    }
+
+    fn offline(&self) -> &dyn OfflineCommit {
+        &self.offline
     }
 }
 
@@ -66,7 +77,7 @@ fn the_simulation_passes_the_suite() {
         }
         let host = SimHost::new();
         let domain = host.add(domain.with(SimDisk::new("sda", "/cd.iso").device("cdrom").flag("readonly")));
-        let (process, guards) = (host.connect(), SimGuards::new(&host));
-        test(&Simulated { directory, host, process, guards, domain });
+        let (process, guards, offline) = (host.connect(), SimGuards::new(&host), SimOffline::new(&host));
+        test(&Simulated { directory, host, process, guards, offline, domain });
     }
 }

@@ -4,6 +4,7 @@
 
 mod conformance;
 mod crash;
+mod offline;
 mod pivots;
 mod preflight;
 mod stage;

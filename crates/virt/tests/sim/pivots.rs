@@ -140,13 +140,15 @@ fn libvirt_out_of_reach_for_a_moment_does_not_end_a_commit() {
 }
 
 /// QEMU ended in the first disk's pivot.
-fn killed_in_the_pivot() -> (Stage, Log) {
+fn killed_in_the_pivot(suspend_for_pivot: bool) -> (Stage, Log) {
     let stage = Stage::new();
     let (log, process) = (Log::default(), stage.host.connect());
     let point = stage.take(&process, &log).unwrap();
     stage.host.guest_write(&stage.domain, "vda", 0, b"NEW");
     stage.host.behave(|behaviour| behaviour.pivot_kills = true);
-    let error = stage.undo(&process, &point, &log).unwrap_err();
+    let options = UndoOptions { suspend_for_pivot, ..quick() };
+    let guards = SimGuards::new(&stage.host);
+    let error = undo(&process, &point, &options, &log, &guards, &mut |_| {}).unwrap_err();
     assert!(matches!(error, Error::NotRunning { .. }), "{error}");
     stage.host.behave(|behaviour| behaviour.pivot_kills = false);
     (stage, log)
@@ -163,11 +165,12 @@ impl OverlayComparison for Says {
 
 #[test]
 fn a_pivot_that_was_asked_for_of_a_qemu_that_ended_is_ambiguous_and_both_files_are_kept() {
-    let (stage, log) = killed_in_the_pivot();
+    let (stage, log) = killed_in_the_pivot(false);
     let differs = Says(Ok(Comparison::Differs { first: 65536 }));
     let unreadable = Says(Err("not a qcow2 image"));
     for comparison in [None, Some(&differs as &dyn OverlayComparison), Some(&unreadable)] {
-        let recovery = stage.recover_with(&log, &RecoverOptions { undo: quick(), comparison }).unwrap();
+        let recovery =
+            stage.recover_with(&log, &RecoverOptions { undo: quick(), comparison, offline: None }).unwrap();
         assert_eq!(recovery.found[0].condition, DiskCondition::AmbiguousPivot);
         assert_eq!(recovery.found[1].condition, DiskCondition::OfflineOverlay);
         assert_eq!(recovery.problems.len(), 2, "{:?}", recovery.problems);
@@ -178,10 +181,11 @@ fn a_pivot_that_was_asked_for_of_a_qemu_that_ended_is_ambiguous_and_both_files_a
 
 #[test]
 fn an_ambiguous_pivot_whose_overlay_adds_nothing_is_settled_on_the_base() {
-    let (stage, log) = killed_in_the_pivot();
+    let (stage, log) = killed_in_the_pivot(false);
     let equal = Says(Ok(Comparison::Equal));
-    let recovery =
-        stage.recover_with(&log, &RecoverOptions { undo: quick(), comparison: Some(&equal) }).unwrap();
+    let recovery = stage
+        .recover_with(&log, &RecoverOptions { undo: quick(), comparison: Some(&equal), offline: None })
+        .unwrap();
     let targets: Vec<_> = recovery.problems.iter().map(|problem| problem.target.as_deref()).collect();
     assert_eq!(targets, [Some("vdb")], "the other disk only waits for the domain to be started");
     assert_eq!(stage.host.chain(&stage.domain, "vda"), [stage.base("vda")]);
@@ -193,11 +197,12 @@ fn an_ambiguous_pivot_whose_overlay_adds_nothing_is_settled_on_the_base() {
 
 #[test]
 fn an_ambiguous_pivot_of_a_domain_that_was_started_since_is_left_alone() {
-    let (stage, log) = killed_in_the_pivot();
+    let (stage, log) = killed_in_the_pivot(false);
     stage.host.start(&stage.domain);
     let equal = Says(Ok(Comparison::Equal));
-    let recovery =
-        stage.recover_with(&log, &RecoverOptions { undo: quick(), comparison: Some(&equal) }).unwrap();
+    let recovery = stage
+        .recover_with(&log, &RecoverOptions { undo: quick(), comparison: Some(&equal), offline: None })
+        .unwrap();
     assert_eq!(recovery.found[0].condition, DiskCondition::AmbiguousPivot);
     assert_eq!(recovery.problems.len(), 1);
     assert_eq!(stage.host.chain(&stage.domain, "vda").len(), 2, "the stale chain is not committed");

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, Once};
 use std::time::Duration;
 
-use stillpoint_sim::hypervisor::{SimCrash, SimDomain, SimGuards, SimHost, SimHypervisor};
+use stillpoint_sim::hypervisor::{SimCrash, SimDomain, SimGuards, SimHost, SimHypervisor, SimOffline};
 use stillpoint_virt::{
     DomainId, Error, Hypervisor, Intent, Journal, JournalError, PlanOptions, Quiesce, RecoverOptions,
     Recovery, Step, StepKind, StillPoint, Tag, TakeOptions, UndoOptions, Undone, plan, recover, take, undo,
@@ -86,7 +86,7 @@ impl Stage {
     }
 
     pub(crate) fn recover(&self, journal: &Log) -> Result<Recovery, Error> {
-        self.recover_with(journal, &RecoverOptions { undo: quick(), comparison: None })
+        self.recover_with(journal, &RecoverOptions { undo: quick(), comparison: None, offline: None })
     }
 
     pub(crate) fn recover_with(
@@ -98,17 +98,25 @@ impl Stage {
         recover(&self.host.connect(), &self.intent(journal), options, journal, &guards, &mut |_| {})
     }
 
+    /// Recovery that may commit the files of a domain that is off.
+    pub(crate) fn recover_files(&self, journal: &Log) -> Result<Recovery, Error> {
+        let offline = SimOffline::new(&self.host);
+        let options = RecoverOptions { undo: quick(), comparison: None, offline: Some(&offline) };
+        self.recover_with(journal, &options)
+    }
+
     pub(crate) fn recover_by(
         &self,
         process: &SimHypervisor,
         journal: &Log,
         guards: &SimGuards,
     ) -> Result<Recovery, Error> {
-        let options = RecoverOptions { undo: quick(), comparison: None };
+        let offline = SimOffline::of(&self.host, process);
+        let options = RecoverOptions { undo: quick(), comparison: None, offline: Some(&offline) };
         recover(process, &self.intent(journal), &options, journal, guards, &mut |_| {})
     }
 
-    fn intent(&self, journal: &Log) -> Intent {
+    pub(crate) fn intent(&self, journal: &Log) -> Intent {
         let intents = Intent::from_steps(&journal.steps());
         intents.first().cloned().unwrap_or_else(|| Intent::begun(self.domain.clone(), self.options().tag))
     }
@@ -162,6 +170,13 @@ pub(crate) enum At {
 impl Log {
     pub(crate) fn killing(process: &SimHypervisor, number: usize, at: At) -> Self {
         Self { steps: Mutex::default(), kill: Some((process.clone(), number, at)) }
+    }
+
+    /// A later process's journal, on top of what is in another, that kills it at its nth own record.
+    pub(crate) fn killing_after(earlier: &Self, process: &SimHypervisor, number: usize, at: At) -> Self {
+        let steps = earlier.steps();
+        let kill = Some((process.clone(), steps.len() + number, at));
+        Self { steps: Mutex::new(steps), kill }
     }
 
     /// What a later process finds.

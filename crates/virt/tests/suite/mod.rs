@@ -7,8 +7,8 @@ use std::time::Duration;
 use stillpoint_virt::domain::Domain;
 use stillpoint_virt::{
     CallErrorKind, CommitSpec, DiskCondition, DomainId, DomainState, GuardSpawner, Hypervisor, IntendedDisk,
-    Intent, NullJournal, PauseReason, Plan, PlanOptions, Progressed, Quiesce, RecoverOptions, StepKind,
-    StillPoint, Tag, TakeOptions, UndoOptions, Which, observe, plan, recover, take, undo,
+    Intent, NullJournal, OfflineCommit, PauseReason, Plan, PlanOptions, Progressed, Quiesce, RecoverOptions,
+    StepKind, StillPoint, Tag, TakeOptions, UndoOptions, Which, observe, plan, recover, take, undo,
 };
 
 /// A running domain with the qcow2 disks `vda` and `vdb` of at least 16 MiB, an empty cdrom drive, and no guest agent that
@@ -23,7 +23,10 @@ pub(crate) trait Stage {
     /// Whether the guest finds that there, by the base alone, when it is off.
     fn holds(&self, target: &str, offset: u64, byte: u8) -> bool;
     fn power_off(&self);
+    /// Ends it with its memory saved, from which its next start goes on.
+    fn save(&self);
     fn start(&self);
+    fn offline(&self) -> &dyn OfflineCommit;
 }
 
 type Test = fn(&dyn Stage);
@@ -47,6 +50,8 @@ pub(crate) const SUITE: &[(&str, Test)] = &[
     ("recovery attaches to a commit that runs", recovery_attaches_to_a_commit_that_runs),
     ("recovery settles a definition that lags behind", recovery_settles_a_definition_that_lags_behind),
     ("a domain that went off waits for its start", a_domain_that_went_off_waits_for_its_start),
+    ("a domain that went off is committed by its files", a_domain_that_went_off_is_committed_by_its_files),
+    ("a domain with saved memory is not committed", a_domain_with_saved_memory_is_not_committed),
 ];
 
 fn options(tag: &str) -> PlanOptions {
@@ -83,13 +88,27 @@ pub(crate) fn intent_of(point: &StillPoint) -> Intent {
 }
 
 pub(crate) fn recovered(stage: &dyn Stage, intent: &Intent) {
-    let options = RecoverOptions { undo: undoing(), comparison: None };
+    let options = RecoverOptions { undo: undoing(), comparison: None, offline: None };
+    let recovery =
+        recover(stage.hypervisor(), intent, &options, &NullJournal, stage.guards(), &mut |_| {}).unwrap();
+    assert!(recovery.is_complete(), "{:?}", recovery.problems);
+}
+
+/// Recovery that may commit the files of a domain that is off.
+pub(crate) fn recovered_by_files(stage: &dyn Stage, intent: &Intent) {
+    let options = RecoverOptions { undo: undoing(), comparison: None, offline: Some(stage.offline()) };
     let recovery =
         recover(stage.hypervisor(), intent, &options, &NullJournal, stage.guards(), &mut |_| {}).unwrap();
     assert!(recovery.is_complete(), "{:?}", recovery.problems);
 }
 
 pub(crate) fn assert_home(stage: &dyn Stage) {
+    assert_eq!(stage.hypervisor().state(stage.domain()).unwrap(), DomainState::Running);
+    assert_home_and(stage);
+}
+
+/// Whatever the domain does.
+pub(crate) fn assert_home_and(stage: &dyn Stage) {
     for which in [Which::Live, Which::Inactive] {
         let domain = Domain::parse(&stage.hypervisor().xml(stage.domain(), which).unwrap()).unwrap();
         for target in ["vda", "vdb"] {
@@ -98,7 +117,6 @@ pub(crate) fn assert_home(stage: &dyn Stage) {
             assert_eq!(disk.mirror, None);
         }
     }
-    assert_eq!(stage.hypervisor().state(stage.domain()).unwrap(), DomainState::Running);
     for entry in fs::read_dir(stage.base("vda").parent().unwrap()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         assert!(!name.contains("stillpoint-"), "left behind: {name}");
@@ -311,4 +329,38 @@ fn a_domain_that_went_off_waits_for_its_start(stage: &dyn Stage) {
     stage.power_off();
     assert!(stage.holds("vdb", 5 << 20, 0x77));
     stage.start();
+}
+
+fn a_domain_that_went_off_is_committed_by_its_files(stage: &dyn Stage) {
+    let point = taken(stage, "files");
+    stage.write("vda", 6 << 20, 0x88);
+    stage.write("vdb", 7 << 20, 0x99);
+    let intent = intent_of(&point);
+    // While it runs its files can't be had.
+    let disk = &point.disks[0].disk;
+    stage.offline().commit(&disk.overlay, &disk.base).unwrap_err();
+    stage.power_off();
+    recovered_by_files(stage, &intent);
+    assert_eq!(stage.hypervisor().state(stage.domain()).unwrap(), DomainState::Off);
+    assert_home_and(stage);
+    assert!(stage.holds("vda", 6 << 20, 0x88) && stage.holds("vdb", 7 << 20, 0x99));
+    stage.start();
+    stage.write("vda", 0, 0x10);
+    assert_home(stage);
+}
+
+fn a_domain_with_saved_memory_is_not_committed(stage: &dyn Stage) {
+    let point = taken(stage, "saved");
+    assert!(!stage.hypervisor().has_saved_state(stage.domain()).unwrap());
+    stage.save();
+    assert!(stage.hypervisor().has_saved_state(stage.domain()).unwrap());
+    let intent = intent_of(&point);
+    let options = RecoverOptions { undo: undoing(), comparison: None, offline: Some(stage.offline()) };
+    let recovery =
+        recover(stage.hypervisor(), &intent, &options, &NullJournal, stage.guards(), &mut |_| {}).unwrap();
+    assert!(recovery.actions.is_empty() && recovery.problems.len() == 2, "{recovery:?}");
+    stage.start();
+    assert!(!stage.hypervisor().has_saved_state(stage.domain()).unwrap());
+    recovered(stage, &intent);
+    assert_home(stage);
 }

@@ -15,19 +15,19 @@ const TO_DRAIN: Duration = Duration::from_secs(2);
 /// killed, and has its effect all the same: by this it is found.
 pub const PARENT: &str = "STILLPOINT_PARENT";
 
-pub(super) struct Ended {
-    pub(super) success: bool,
-    pub(super) stdout: String,
-    pub(super) stderr: String,
+pub(crate) struct Ended {
+    pub(crate) success: bool,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
-pub(super) enum Failure {
+pub(crate) enum Failure {
     Start(io::Error),
     Deadline,
 }
 
 /// Runs a program to its end, or kills it, by its id, when the deadline passes.
-pub(super) fn run(argv: &[String], input: &str, deadline: Duration) -> Result<Ended, Failure> {
+pub(crate) fn run(argv: &[String], input: &str, deadline: Duration) -> Result<Ended, Failure> {
     let until = Instant::now() + deadline;
     let (program, arguments) =
         argv.split_first().ok_or_else(|| Failure::Start(io::ErrorKind::NotFound.into()))?;

@@ -3,16 +3,13 @@
 //! One process a call, with a deadline. Decisions are taken from XML alone; of virsh's texts only bare numbers and
 //! names are read (counts, `key=value` lines, lists of UUIDs), in the C locale, and the kind of an error.
 
-mod process;
-
-pub use process::PARENT;
-
 use std::fmt;
 use std::time::Duration;
 
 use uuid::Uuid;
 
 use crate::call::{CallError, CallErrorKind, classify};
+use crate::process;
 use crate::{
     Backend, BlockJob, CommitSpec, DomainId, DomainState, Error, Hypervisor, Version, Versions, Which,
 };
@@ -115,6 +112,20 @@ impl Virsh {
         self.call(call, Some(domain), arguments, "")
     }
 
+    /// Whether the domain is among those that `virsh list` shows with this option.
+    fn is_listed(&self, domain: &DomainId, option: &str) -> Result<bool, CallError> {
+        let uuid = domain.uuid.to_string();
+        let listed = |options: &[&str]| {
+            let text = self.call("list", None, options, "")?;
+            Ok(text.lines().any(|line| line.trim() == uuid))
+        };
+        if !listed(&["--all", "--uuid"])? {
+            let message = "no domain with this UUID";
+            return Err(CallError::new("list", Some(&domain.name), CallErrorKind::NoDomain, message));
+        }
+        listed(&["--all", "--uuid", option])
+    }
+
     fn count(&self, call: &'static str, domain: &DomainId, arguments: &[&str]) -> Result<u32, CallError> {
         let lines = self.on(call, domain, arguments)?;
         Ok(u32::try_from(lines.lines().filter(|line| !line.trim().is_empty()).count()).unwrap_or(u32::MAX))
@@ -175,16 +186,7 @@ impl Hypervisor for Virsh {
     }
 
     fn is_persistent(&self, domain: &DomainId) -> Result<bool, CallError> {
-        let uuid = domain.uuid.to_string();
-        let listed = |options: &[&str]| {
-            let text = self.call("list", None, options, "")?;
-            Ok(text.lines().any(|line| line.trim() == uuid))
-        };
-        if !listed(&["--all", "--uuid"])? {
-            let message = "no domain with this UUID";
-            return Err(CallError::new("list", Some(&domain.name), CallErrorKind::NoDomain, message));
-        }
-        listed(&["--all", "--uuid", "--persistent"])
+        self.is_listed(domain, "--persistent")
     }
 
     fn xml(&self, domain: &DomainId, which: Which) -> Result<String, CallError> {
@@ -270,6 +272,10 @@ impl Hypervisor for Virsh {
             Err(error) if error.message.contains("metadata not found") => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    fn has_saved_state(&self, domain: &DomainId) -> Result<bool, CallError> {
+        self.is_listed(domain, "--with-managed-save")
     }
 
     fn snapshot_count(&self, domain: &DomainId) -> Result<u32, CallError> {
