@@ -67,17 +67,22 @@ impl Auditor<'_> {
         report.summary.copies += out.copies;
         report.progress.entries += 1;
         let what = || place.name.display().to_string();
-        let stat = match Stat::look(self.inner, place, &what) {
-            Ok(stat) => stat,
+        let (stat, is_gone) = match Stat::look(self.inner, place, &what) {
+            Ok(Some(stat)) => (Some(stat), false),
+            Ok(None) => (None, true),
             Err(error) => {
                 out.refused(error);
-                None
+                (None, false)
             }
         };
         let gfid = stat.as_ref().map(|stat| stat.gfid).or_else(|| out.gfids.first().copied());
         // Another name of it was looked at before.
         let again = gfid.is_some_and(|gfid| met.has(gfid));
-        met.add(&out.gfids, &self.names);
+        if is_gone {
+            met.add_gone(&out.gfids, &self.names);
+        } else {
+            met.add(&out.gfids, stat.as_ref().map(|stat| stat.gfid), &self.names);
+        }
         let mut grouped = Grouped::new(subject);
         grouped.subject().gfid = gfid;
         let sharded = stat.as_ref().and_then(|stat| {

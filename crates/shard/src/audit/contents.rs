@@ -172,7 +172,7 @@ impl Auditor<'_> {
     }
 
     /// Whether a shard is on a brick whose word counts on which names there are.
-    fn counts(&self, shard: Named<'_>) -> bool {
+    pub(super) fn counts(&self, shard: Named<'_>) -> bool {
         self.inner.shard_dirs.iter().enumerate().any(|(s, dir)| {
             (0..dir.members.len()).any(|i| {
                 self.names.has(shard, s, i) && (dir.witnesses.is_empty() || dir.witnesses.contains(&i))

@@ -65,11 +65,12 @@ impl Auditor<'_> {
                 }
                 match kinds.greatest {
                     Kind::Directory => inside.push(whole),
-                    Kind::File => {
+                    Kind::File | Kind::LinkFile => {
                         self.file(&place, at(whole, None), &mut met, report);
                     }
+                    Kind::Symlink => self.symlink(&place, &whole, report),
                     // Of these nothing can be looked at but their names.
-                    Kind::Symlink | Kind::Special | Kind::Nothing => report.progress.entries += 1,
+                    Kind::Special | Kind::Nothing => report.progress.entries += 1,
                 }
             }
             pending.extend(inside.into_iter().rev());
@@ -117,7 +118,8 @@ impl Auditor<'_> {
                     let name = OsString::from_vec(name.to_vec());
                     let kind = tree.kind(member, Path::new(&name));
                     let known = names.entry(name).or_insert(Kinds { greatest: kind, differ: false });
-                    known.differ |= known.greatest != kind;
+                    // A link file leads to anything.
+                    known.differ |= known.greatest != kind && known.greatest.min(kind) != Kind::LinkFile;
                     known.greatest = known.greatest.max(kind);
                 };
                 let listed = tree.reopen(member).map(|fd| for_each_name(&fd, each));
@@ -141,6 +143,7 @@ impl Auditor<'_> {
                 let (Some(tree), Some(member)) = (set.tree(i), member) else { continue };
                 let kind = match tree.kind(member, &place.name) {
                     Kind::Nothing => continue,
+                    Kind::LinkFile => "a link file",
                     Kind::Special => "a special file",
                     Kind::Symlink => "a symbolic link",
                     Kind::File => "a file",
@@ -264,7 +267,7 @@ impl Auditor<'_> {
             let root = self.roots.get(s).and_then(|roots| roots.get(i)?.as_ref());
             let (Some(tree), Some(root)) = (set.tree(i), root) else { continue };
             match tree.handle(root, gfid) {
-                Ok(Handle::Symlink) => {}
+                Ok(Handle::Symlink { .. }) => {}
                 Ok(Handle::Nothing) => missing.push(i),
                 Ok(_) => other.push(i),
                 Err(error) => out.not_seen.push(error.to_string()),

@@ -92,7 +92,7 @@ impl ShardNames {
         report: &mut Report<'_>,
     ) -> Result<(), ShardError> {
         let mut strangers: Vec<PathBuf> = Vec::new();
-        let each = |name: &[u8]| match parse(name) {
+        let each = |name: &[u8]| match shard_of(name) {
             Some((gfid, shard)) => {
                 let next = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
                 let file = *self.files.entry(gfid).or_insert(next);
@@ -109,7 +109,7 @@ impl ShardNames {
         for name in strangers {
             let what = match tree.kind(dir, &name) {
                 Kind::Nothing => continue,
-                Kind::File => "a file",
+                Kind::LinkFile | Kind::File => "a file",
                 Kind::Directory => "a directory",
                 Kind::Symlink => "a symbolic link",
                 Kind::Special => "a special file",
@@ -206,7 +206,7 @@ pub(super) fn places<'a>(
 }
 
 /// The gfid and the number in a shard's name, as Gluster writes it.
-fn parse(name: &[u8]) -> Option<(Uuid, u64)> {
+pub(super) fn shard_of(name: &[u8]) -> Option<(Uuid, u64)> {
     let (head, tail) = name.split_at_checked(36)?;
     Some((gfid(head)?, file::shard_number(tail.strip_prefix(b".")?)?))
 }
@@ -237,7 +237,7 @@ mod tests {
     fn only_names_as_gluster_writes_them_are_shards() {
         let id = "8288bb2d-9cb3-4e0e-ac63-0cd006357ddc";
         let uuid: Uuid = id.parse().unwrap();
-        assert_eq!(parse(format!("{id}.17").as_bytes()), Some((uuid, 17)));
+        assert_eq!(shard_of(format!("{id}.17").as_bytes()), Some((uuid, 17)));
         for bad in [
             id.to_owned(),
             format!("{id}."),
@@ -249,7 +249,7 @@ mod tests {
             format!("{{{id}}}.1"),
             ".remove_me".to_owned(),
         ] {
-            assert_eq!(parse(bad.as_bytes()), None, "{bad}");
+            assert_eq!(shard_of(bad.as_bytes()), None, "{bad}");
         }
     }
 }

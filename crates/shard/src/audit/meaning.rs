@@ -73,6 +73,31 @@ impl Problem {
                 "The data is whole and no path leads to it, so that no mount shows it.",
                 "Export it by its gfid (`stillpoint export gfid:…`).",
             ),
+            Self::ShardNameLost { .. } => (
+                AtRisk,
+                "The file reads as zeros there, though the bytes are on the bricks: its name was removed, or a truncation was cut short.",
+                "Verify the file against another site or a backup (`stillpoint verify`); the handle has the bytes.",
+            ),
+            Self::SymlinkNameLost { .. } => (
+                Attention,
+                "No mount shows it; a link has no data but where it leads to.",
+                "Make the link again if it is missed.",
+            ),
+            Self::HandleLeft { .. } => (
+                Harmless,
+                "Nothing reads it, and it takes little room: a removal was cut short.",
+                "Nothing has to be done.",
+            ),
+            Self::ShardsStale { .. } => (
+                Attention,
+                "The other bricks say that the file is gone, and nothing reads these shards while one of them is up.",
+                HEAL,
+            ),
+            Self::TargetsDiffer { .. } => (
+                AtRisk,
+                "Where clients are led depends on the brick that answers.",
+                "Remove the link through a mount, and make it again.",
+            ),
             Self::NameNotMet { .. } => (
                 Harmless,
                 "The file lies in a directory that is Gluster's own, as the trash is, or that could not be listed.",

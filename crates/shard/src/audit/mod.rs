@@ -10,10 +10,13 @@ mod finding;
 mod index;
 mod links;
 mod meaning;
+mod nameless;
 mod orphans;
 mod parallel;
 mod problem;
 mod report;
+mod symlinks;
+mod wording;
 
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
@@ -76,13 +79,14 @@ impl Volume {
     /// and tells `each` what is not as it ought to be. `each` ends it with [`ControlFlow::Break`].
     ///
     /// Directories, bases and shards are compared between bricks and subvolumes: names, gfids, handles, counters, link
-    /// files, layouts, sizes. Of the whole volume, shards without a file are looked for, too. Nothing is written.
+    /// files, layouts, sizes; of symbolic links where they lead to. Of the whole volume, shards without a file and handles
+    /// without a name are looked for, too. Nothing is written.
     ///
     /// What can't be looked at is no error and no finding: the summary says what it is, and only an audit that looked
     /// at everything and found nothing is [clean](AuditSummary::is_clean). On a volume that is written to meanwhile,
     /// changes under way are among the findings.
     ///
-    /// Costs a scan of `.shard` on every brick, and some system calls for each copy of each file and shard. Memory is
+    /// Costs a scan of `.shard` and of all handles on every brick, and some system calls for each copy of each file and shard. Memory is
     /// 16 bytes for each shard on each brick, some tens of bytes for each file that has shards (a million orphans of one
     /// shard each took 79 bytes each), and what the names of the largest directory take.
     ///
@@ -185,6 +189,9 @@ impl<'a> Auditor<'a> {
             if !report.is_stopped() {
                 self.orphans(&met, report);
             }
+            if !report.is_stopped() {
+                self.nameless(report);
+            }
             return Ok(());
         }
         let place = self.inner.place_of_path(path)?;
@@ -198,7 +205,13 @@ impl<'a> Auditor<'a> {
                 self.below(&names, report);
                 Ok(())
             }
-            Some(Kind::File) => self.file_at(&place, &names.iter().collect::<PathBuf>(), report),
+            Some(Kind::File | Kind::LinkFile) => {
+                self.file_at(&place, &names.iter().collect::<PathBuf>(), report)
+            }
+            Some(Kind::Symlink) => {
+                self.symlink(&place, &names.iter().collect::<PathBuf>(), report);
+                Ok(())
+            }
             _ => Err(ShardError::NotFound { what: path.display().to_string() }),
         }
     }

@@ -9,6 +9,7 @@ use super::finding::of_gfid;
 use super::index::{Named, ShardNames, places};
 use super::report::Report;
 use super::{Auditor, Problem};
+use crate::topology::BrickName;
 use crate::tree::Handle;
 
 /// How often the caller is asked whether to go on.
@@ -19,6 +20,10 @@ const STEP: usize = 256;
 pub(super) struct Met {
     /// Those of the gfids met that have shards, or wait to be deleted.
     gfids: HashSet<Uuid>,
+    /// Those of them whose file is there, so that its shards were looked at with it.
+    looked: HashSet<Uuid>,
+    /// Those that only bricks which missed a deletion have a name for.
+    gone: HashSet<Uuid>,
     /// Whether there were names that could not be looked at.
     pub(super) in_part: bool,
 }
@@ -28,9 +33,15 @@ impl Met {
         self.gfids.contains(&gfid)
     }
 
-    /// Keeps those that matter to `names`.
-    pub(super) fn add(&mut self, gfids: &[Uuid], names: &ShardNames) {
+    /// Keeps those that matter to `names`. `file` is the one that is there.
+    pub(super) fn add(&mut self, gfids: &[Uuid], file: Option<Uuid>, names: &ShardNames) {
         self.gfids.extend(gfids.iter().copied().filter(|gfid| names.knows(*gfid)));
+        self.looked.extend(file.filter(|gfid| names.knows(*gfid)));
+    }
+
+    /// The same of a name that is gone, but on bricks that missed that.
+    pub(super) fn add_gone(&mut self, gfids: &[Uuid], names: &ShardNames) {
+        self.gone.extend(gfids.iter().copied().filter(|gfid| names.knows(*gfid)));
     }
 }
 
@@ -52,17 +63,32 @@ impl Auditor<'_> {
             if number % STEP == 0 && !report.read(0) {
                 return;
             }
+            let named = self.names.of(gfid);
+            let shards = named.len() as u64;
+            if !met.looked.contains(&gfid) && shards > 0 && !named.iter().any(|shard| self.counts(*shard)) {
+                report
+                    .found(of_gfid(gfid), Problem::ShardsStale { shards, bricks: self.bricks_with(&named) });
+                continue;
+            }
             if met.has(gfid) {
                 continue;
             }
-            let named = self.names.of(gfid);
-            let shards = named.len() as u64;
-            let handles = self.handles(gfid, report);
+            let mut handles = self.handles(gfid, report);
+            // What is left there of a file that is gone is no file.
+            if met.gone.contains(&gfid) {
+                handles.names = 0;
+            }
             let problem = match handles.names {
                 // A directory that could not be listed may have its name.
                 2.. if met.in_part => continue,
                 2.. => Problem::NameNotMet { shards },
-                1 => Problem::NameLost { shards, base: handles.len },
+                1 => {
+                    let was = self.was(gfid).unwrap_or_else(|error| {
+                        report.not_seen(error.to_string());
+                        None
+                    });
+                    Problem::NameLost { shards, base: handles.len, was }
+                }
                 0 if self.names.is_removed(gfid) => {
                     Problem::Deleted { shards, bytes: self.bytes_of(gfid, &named, report) }
                 }
@@ -76,6 +102,16 @@ impl Auditor<'_> {
             report.progress.shards += shards;
             report.found(of_gfid(gfid), problem);
         }
+    }
+
+    /// The bricks that have any of these shards.
+    fn bricks_with(&self, named: &[Named<'_>]) -> Vec<BrickName> {
+        let mut bricks = Vec::new();
+        for (s, set) in self.inner.sets.iter().enumerate() {
+            let has = |i: &usize| named.iter().any(|shard| self.names.has(*shard, s, *i));
+            bricks.extend((0..set.trees.len()).filter(has).map(|i| set.brick(i)));
+        }
+        bricks
     }
 
     fn handles(&self, gfid: Uuid, report: &mut Report<'_>) -> Handles {

@@ -6,6 +6,7 @@ use crate::ShardError;
 use crate::disperse::Code;
 use crate::finding::Finding;
 use crate::set::{Copies, Copy, Readable, Sources};
+use crate::topology::Order;
 use crate::volume::Inner;
 
 /// A shard that is there, with its copies ranked.
@@ -66,6 +67,14 @@ impl Inner {
         let found = self.sets.get(set).ok_or_else(|| unknown("its subvolume is gone".to_owned()))?;
         if let Some(code) = found.code {
             let Readable { size, members, unfinished } = found.readable(code, &copies, what)?;
+            if size > 0 && found.subvolume.order == Order::Unknown {
+                return Err(unknown(format!(
+                    "nothing on {} that was looked at when the volume was opened tells the order of its bricks; open it again \
+                     if this was written since, describe the volume by glusterd's directory of it, or give the bricks in \
+                     their order and say so (on the command line with --disperse-order given)",
+                    found.subvolume.name
+                )));
+            }
             let coded = Some(Coded { code, size, unfinished });
             return Ok(Ranked { set, copies, sources: members, coded, decided: None });
         }

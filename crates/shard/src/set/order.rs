@@ -10,7 +10,7 @@ use super::{Copy, Seen, Set};
 use crate::ShardError;
 use crate::disperse::{CHUNK, Code, FoundOrder, Sample, search_order};
 use crate::topology::smallest_gfids;
-use crate::tree::{Directory, FoundDirectory};
+use crate::tree::{Directory, FoundDirectory, Handle};
 
 /// So many files are looked at for the end of their last stripe, and for stripes that are full.
 const PADDED: usize = 64;
@@ -24,6 +24,8 @@ pub(crate) struct FoundPlaces {
     pub(crate) order: FoundOrder,
     /// How many files it was asked of.
     pub(crate) files: usize,
+    /// Whether a brick has a file that is neither empty nor a link file, of those that were looked at.
+    pub(crate) any_data: bool,
 }
 
 impl Set {
@@ -33,9 +35,13 @@ impl Set {
         let here: Vec<usize> = (0..self.trees.len()).filter(|i| self.tree(*i).is_some()).collect();
         let mut roots = Vec::with_capacity(here.len());
         let mut gfids: Option<BTreeSet<Uuid>> = None;
+        let mut any_data = false;
         for tree in here.iter().filter_map(|i| self.tree(*i)) {
             let root = tree.root()?;
             let own = smallest_gfids(tree, &root)?;
+            for gfid in &own {
+                any_data = any_data || matches!(tree.handle(&root, *gfid)?, Handle::File { len: 1.., .. });
+            }
             gfids = Some(match gfids {
                 Some(gfids) => gfids.intersection(&own).copied().collect(),
                 None => own,
@@ -61,7 +67,7 @@ impl Set {
             files += usize::from(padded.len() + full.len() > before);
         }
         padded.append(&mut full);
-        Ok(FoundPlaces { order: search_order(code, here.len(), &padded), here, files })
+        Ok(FoundPlaces { order: search_order(code, here.len(), &padded), here, files, any_data })
     }
 
     /// The size and the fragments of a file, where all bricks that are here have one of the same state.

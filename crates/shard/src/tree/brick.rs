@@ -75,6 +75,8 @@ pub(crate) struct OpenFile {
 pub(crate) enum Kind {
     /// Nothing, or nothing that can be looked at.
     Nothing,
+    /// What looks like one of DHT's link files. Symbolic links, pipes and devices have them, too, after a rename.
+    LinkFile,
     /// A device, socket or named pipe.
     Special,
     /// A symbolic link.
@@ -157,6 +159,11 @@ impl BrickTree {
         }
     }
 
+    /// The xattrs of what lies at `path` beneath the root, where a dump has the brick's.
+    pub(super) fn dumped(&self, path: &Path) -> Option<Option<&dump::Xattrs>> {
+        self.dump.as_ref().map(|files| files.get(path.as_os_str().as_bytes()))
+    }
+
     /// The root.
     pub(crate) fn root(&self) -> Result<Directory, ShardError> {
         match beneath::open_dir(self.root.as_fd(), Path::new("")) {
@@ -197,6 +204,9 @@ impl BrickTree {
     pub(crate) fn kind(&self, dir: &Directory, name: &Path) -> Kind {
         let stat = rustix::fs::statat(&dir.fd, name, AtFlags::SYMLINK_NOFOLLOW);
         stat.map_or(Kind::Nothing, |stat| match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile if stat.st_mode & 0o7777 == LINKTO_MODE && stat.st_size == 0 => {
+                Kind::LinkFile
+            }
             FileType::RegularFile => Kind::File,
             FileType::Directory => Kind::Directory,
             FileType::Symlink => Kind::Symlink,

@@ -25,8 +25,15 @@ pub(crate) enum Handle {
         /// Its length in bytes.
         len: u64,
     },
-    /// A symbolic link, as directories have.
-    Symlink,
+    /// A symbolic link: what directories have, and a second name of each symbolic link.
+    Symlink {
+        /// Its device and inode.
+        identity: (u64, u64),
+        /// How many names it has, the handle included.
+        names: u64,
+        /// The length in bytes of what it leads to.
+        len: u64,
+    },
     /// Something else, or something else on the way to it.
     Other,
 }
@@ -63,7 +70,11 @@ impl BrickTree {
                 names: stat.st_nlink,
                 len: u64::try_from(stat.st_size).unwrap_or(0),
             },
-            FileType::Symlink => Handle::Symlink,
+            FileType::Symlink => Handle::Symlink {
+                identity: (stat.st_dev, stat.st_ino),
+                names: stat.st_nlink,
+                len: u64::try_from(stat.st_size).unwrap_or(0),
+            },
             _ => Handle::Other,
         })
     }

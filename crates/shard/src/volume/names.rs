@@ -30,7 +30,7 @@ pub struct Names {
 }
 
 /// A name in a directory.
-type Name = (Uuid, OsString);
+pub(crate) type Name = (Uuid, OsString);
 
 impl Volume {
     /// The paths of the file or directory `gfid`. Of a file they are what its own `trusted.gfid2path.*` tell (kept since
@@ -39,30 +39,24 @@ impl Volume {
     /// # Errors
     /// When a brick can't be read.
     pub fn names_of(&self, gfid: Uuid) -> Result<Names, ShardError> {
-        let inner = &self.inner;
+        self.inner.names_of(gfid)
+    }
+}
+
+impl Inner {
+    /// See [`Volume::names_of`].
+    fn names_of(&self, gfid: Uuid) -> Result<Names, ShardError> {
         let mut found = Names { paths: Vec::new(), findings: Vec::new() };
         if gfid == xattr::ROOT_GFID {
             found.paths.push(PathBuf::from("/"));
             return Ok(found);
         }
-        let mut names: BTreeSet<Name> = inner.parents(gfid)?;
-        for tree in inner.sets.iter().flat_map(|set| &set.trees).flatten() {
-            names.extend(own_names(tree, gfid)?);
-        }
-        let mut paths = BTreeSet::new();
-        for (parent, name) in &names {
-            for mut path in inner.paths_of_directory(*parent)? {
-                path.push(name);
-                if paths.len() < PATHS {
-                    paths.insert(path);
-                }
-            }
-        }
+        let paths = self.paths_told(gfid)?;
         if paths.is_empty() {
             found.findings.push(Finding::NoName { gfid });
         }
         for path in paths {
-            let problem = match inner.entry_at(&path) {
+            let problem = match self.entry_at(&path) {
                 Ok(entry) if entry.gfid == Some(gfid) => None,
                 Ok(entry) => Some(match entry.gfid {
                     Some(other) => format!("it leads to another file, gfid {other}"),
@@ -81,9 +75,30 @@ impl Volume {
         }
         Ok(found)
     }
-}
 
-impl Inner {
+    /// The paths that the bricks tell of a file or directory, whether or not these lead to it.
+    pub(crate) fn paths_told(&self, gfid: Uuid) -> Result<BTreeSet<PathBuf>, ShardError> {
+        let mut paths = BTreeSet::new();
+        for (parent, name) in &self.names_told(gfid)? {
+            for mut path in self.paths_of_directory(*parent)? {
+                path.push(name);
+                if paths.len() < PATHS {
+                    paths.insert(path);
+                }
+            }
+        }
+        Ok(paths)
+    }
+
+    /// The directories, and the names in them, that the bricks tell of a file or directory.
+    pub(crate) fn names_told(&self, gfid: Uuid) -> Result<BTreeSet<Name>, ShardError> {
+        let mut names = self.parents(gfid)?;
+        for tree in self.sets.iter().flat_map(|set| &set.trees).flatten() {
+            names.extend(own_names(tree, gfid)?);
+        }
+        Ok(names)
+    }
+
     /// Where the bricks say that a directory is; nothing where none has a handle of it.
     fn parents(&self, gfid: Uuid) -> Result<BTreeSet<Name>, ShardError> {
         let mut parents = BTreeSet::new();

@@ -19,6 +19,10 @@ pub(super) fn put_in_order(set: Set, volume: &str, options: &OpenOptions) -> Res
         return Ok(rearranged(set, bricks, Order::Given, options));
     }
     let found = set.find_order(code)?;
+    // A set that was added a moment ago: nothing on it takes an order to be read. What comes later does, see `rank`.
+    if found.files == 0 && !found.any_data {
+        return Ok(set);
+    }
     let name = &set.subvolume.name;
     let what = match found.order {
         FoundOrder::One(places) => {

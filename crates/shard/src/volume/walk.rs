@@ -235,7 +235,7 @@ impl Inner {
                     .collect::<Result<Vec<_>, _>>()?;
                 self.directory_entry(path, &dirs)
             }
-            Kind::Nothing | Kind::File => {
+            Kind::Nothing | Kind::LinkFile | Kind::File => {
                 let Some(stat) = Stat::look(self, place, &|| path.display().to_string())? else {
                     return Ok(None);
                 };

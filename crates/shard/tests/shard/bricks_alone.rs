@@ -263,3 +263,74 @@ fn a_directory_without_any_layout_is_known_where_all_of_the_shards_hashes_are() 
         assert!(volume.walk("/").unwrap().all(|entry| entry.is_ok()));
     }
 }
+
+/// Adds a brick as `add-brick` leaves it: a volume's root, and nothing in it.
+fn blank(built: &Built, name: &str) -> std::path::PathBuf {
+    let dir = built.dir.path().join(name);
+    std::fs::create_dir(&dir).unwrap();
+    let root = "00000000000000000000000000000001";
+    let id = built.trees.id().simple();
+    let text = format!("# file: {name}\ntrusted.gfid=0x{root}\ntrusted.glusterfs.volume-id=0x{id}\n");
+    std::fs::write(built.dir.path().join(format!("{name}.getfattr")), text).unwrap();
+    dir
+}
+
+/// The set that was added has no layout, no directory and no file: nothing is on it, and nothing else changes.
+#[test]
+fn bricks_that_were_added_and_hold_nothing_yet_are_a_set_of_their_own() {
+    for (shape, size) in [
+        (shape(2, 1), 1),
+        (shape(2, 2), 2),
+        (Shape { arbiter: true, ..shape(1, 3) }, 3),
+        (Shape { redundancy: 1, ..shape(2, 3) }, 3),
+    ] {
+        let (mut built, _) = written(shape);
+        built.trees.truncate("disk", 30 * SHARD as u64).unwrap();
+        built.trees.save().unwrap();
+        let whole =
+            bytes(&open(topology(&built, &(0..built.trees.brick_count()).collect::<Vec<_>>())).unwrap());
+        let mut bricks: Vec<_> =
+            (0..built.trees.brick_count()).map(|n| built.trees.brick(n).to_owned()).collect();
+        let sets = bricks.len() / size;
+        for number in 0..size {
+            bricks.insert(number, blank(&built, &format!("new{number}")));
+        }
+        let found = Topology::from_bricks(&bricks).unwrap();
+        assert_eq!((found.subvolumes.len(), found.bricks().count()), (sets + 1, bricks.len()), "{found}");
+        assert!(!found.doubts().iter().any(|doubt| matches!(doubt, Doubt::NotGiven { .. })), "{found}");
+        let volume = Volume::open(found, &BrickMap::default(), OpenOptions::default()).unwrap();
+        let file = volume.open_file(&"disk".parse().unwrap()).unwrap();
+        assert_eq!(bytes(&file).unwrap(), whole.unwrap());
+        assert!(file.findings().is_empty(), "{:?}", file.findings());
+        assert!(matches!(volume.open_file(&"nothing".parse().unwrap()), Err(ShardError::NotFound { .. })));
+        assert!(volume.walk("/").unwrap().all(|entry| entry.is_ok()));
+
+        // Half of a set that was added shows as that.
+        if size > 1 {
+            let found = Topology::from_bricks(&bricks[1..]).unwrap();
+            let lacks = |doubt: &Doubt| matches!(doubt, Doubt::NotGiven { bricks: 1, of, .. } if *of == size);
+            assert!(found.doubts().iter().any(lacks), "{found}");
+        }
+    }
+}
+
+/// The layout is fixed, and nothing was moved to the set yet.
+#[test]
+fn a_dispersed_set_without_files_needs_no_order() {
+    let mut built = build(Shape { redundancy: 1, ..shape(2, 3) });
+    let on_first: Vec<String> = (0..40)
+        .map(|n| format!("file{n}"))
+        .filter(|name| built.trees.hashed_subvolume("", name).unwrap() == 0)
+        .collect();
+    for (seed, name) in on_first.iter().enumerate() {
+        built.trees.create_file(name).unwrap();
+        built.trees.write(name, 0, &pattern(seed as u64, 100 + seed)).unwrap();
+    }
+    built.trees.save().unwrap();
+    let found = topology(&built, &[4, 0, 3, 2, 5, 1]);
+    let volume = Volume::open(found, &BrickMap::default(), OpenOptions::default()).unwrap();
+    for (seed, name) in on_first.iter().enumerate() {
+        let file = volume.open_file(&name.parse().unwrap()).unwrap();
+        assert_eq!(bytes(&file).unwrap(), pattern(seed as u64, 100 + seed));
+    }
+}

@@ -139,6 +139,22 @@ fn files_that_tell_nothing_or_are_damaged_prove_no_order() {
     assert_eq!(read(&built, &[2, 0, 1], "good").unwrap(), pattern(6, 100));
 }
 
+/// What was not looked at when the volume was opened has no order either: it is refused, and not read in a guessed one.
+#[test]
+fn where_only_empty_files_were_looked_at_one_with_bytes_is_refused() {
+    let mut built = dispersed(3, 1);
+    for number in 0..600 {
+        built.trees.create_file(&format!("empty{number}")).unwrap();
+    }
+    write(&mut built, "late", &pattern(6, 100));
+    let volume = open(&built, &[2, 0, 1], OpenOptions::default()).unwrap();
+    assert!(volume.topology().doubts().iter().any(|doubt| matches!(doubt, Doubt::Order { .. })));
+    assert_eq!(volume.open_file(&"empty7".parse().unwrap()).unwrap().size(), 0);
+    let file = volume.open_file(&"late".parse().unwrap()).unwrap();
+    let refused = bytes(&file).unwrap_err().to_string();
+    assert!(refused.contains("order of its bricks") && refused.contains("--disperse-order"), "{refused}");
+}
+
 /// Each set has an order of its own.
 #[test]
 fn the_sets_of_a_distributed_volume_are_put_in_order_each() {

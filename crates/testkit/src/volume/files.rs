@@ -278,7 +278,7 @@ impl BrickTrees {
     }
 
     /// Counts a change against the bricks that miss it.
-    fn blame_missing(&mut self, spot: &Spot, path: &str, change: Change) -> io::Result<()> {
+    pub(super) fn blame_missing(&mut self, spot: &Spot, path: &str, change: Change) -> io::Result<()> {
         if self.is_dispersed() {
             return self.count_change(spot.subvolume, path, &spot.parent, change);
         }

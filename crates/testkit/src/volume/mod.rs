@@ -26,6 +26,7 @@ mod files;
 mod glusterd;
 mod hash;
 mod sparse;
+mod symlinks;
 mod trees;
 
 pub use attributes::KeptIn;

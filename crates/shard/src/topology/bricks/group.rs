@@ -36,6 +36,15 @@ fn have_the_same_files(a: &Own, b: &Own) -> bool {
     common > 0 && common * 2 > within(a).max(within(b))
 }
 
+/// Takes away the bricks that hold nothing of the volume, as after `add-brick` and before the layout is fixed: no range
+/// of hashes, no file and no link file. Nothing tells which of them are of one subvolume, and nothing depends on it.
+pub(super) fn take_blank(found: &mut Vec<Own>) -> Vec<Own> {
+    let is_blank = |own: &mut Own| {
+        own.shard.is_none() && own.root.is_none() && own.files.is_empty() && own.targets.is_empty()
+    };
+    found.extract_if(.., is_blank).collect()
+}
+
 /// Puts bricks with the same range together: in `/.shard`, or in the root where that has none.
 pub(super) fn group(found: Vec<Own>) -> Result<Vec<Group>, ShardError> {
     let mut groups: Vec<Group> = Vec::new();

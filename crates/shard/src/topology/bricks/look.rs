@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::ShardError;
 use crate::raw::xattr::{self, EcConfig, Layout};
 use crate::topology::BrickName;
-use crate::tree::{BrickTree, Directory, Found, FoundDirectory, LINKTO_MODE, for_each_name};
+use crate::tree::{BrickTree, Directory, Found, FoundDirectory, LINKTO_MODE, each_gfid, hex_names};
 
 /// So many files of a brick are looked at: those with the smallest gfids, so that bricks with the same files are asked
 /// about the same ones.
@@ -158,46 +158,4 @@ pub(crate) fn smallest_gfids(tree: &BrickTree, root: &Directory) -> Result<BTree
         }
     }
     Ok(found)
-}
-
-/// The names of two hexadecimal digits in a directory, in order.
-fn hex_names(tree: &BrickTree, root: &Directory, path: &Path) -> Result<BTreeSet<String>, ShardError> {
-    let mut names = BTreeSet::new();
-    list(tree, root, path, &mut |name| {
-        if let [a, b] = name
-            && a.is_ascii_hexdigit()
-            && b.is_ascii_hexdigit()
-        {
-            names.extend(String::from_utf8(name.to_vec()));
-        }
-    })?;
-    Ok(names)
-}
-
-/// Calls `each` with every gfid that is a name in a directory.
-fn each_gfid(
-    tree: &BrickTree,
-    root: &Directory,
-    path: &Path,
-    each: &mut dyn FnMut(Uuid),
-) -> Result<(), ShardError> {
-    list(tree, root, path, &mut |name| {
-        if name.len() == 36
-            && let Ok(gfid) = Uuid::try_parse_ascii(name)
-        {
-            each(gfid);
-        }
-    })
-}
-
-/// Calls `each` with every name in a directory; with none where there is no such directory.
-fn list(
-    tree: &BrickTree,
-    root: &Directory,
-    path: &Path,
-    each: &mut dyn FnMut(&[u8]),
-) -> Result<(), ShardError> {
-    let FoundDirectory::Directory(dir) = tree.directory(root, path)? else { return Ok(()) };
-    for_each_name(tree.reopen(&dir)?, each)
-        .map_err(|error| ShardError::io("list", tree.local.join(path), error))
 }

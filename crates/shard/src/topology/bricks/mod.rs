@@ -50,7 +50,8 @@ impl Topology {
     /// Bricks with the same DHT layout are a set. What bricks prove about each other is found: bricks that were not
     /// given and must exist, since hashes belong to nobody or since a set is smaller than others; which of
     /// them AFR's counters mean, where it is certain; arbiters that have no byte where others have; the shape of a
-    /// dispersed set, but not the order of its bricks. What they don't tell stays unknown
+    /// dispersed set, but not the order of its bricks. Bricks that hold nothing yet, as those of a set that was added a
+    /// moment ago, make sets of their own. What they don't tell stays unknown
     /// ([`doubts`](Self::doubts)), and becomes an error where it matters. That a whole subvolume is left out does not show
     /// if no hash belongs to it any more, as when it is being removed: give all bricks.
     ///
@@ -87,22 +88,35 @@ impl Topology {
             });
             return Err(ShardError::NoSuchVolume { asked: volume.map(str::to_owned), have: have.collect() });
         };
-        let found = volumes.remove(id).unwrap_or_default();
+        let mut found = volumes.remove(id).unwrap_or_default();
         let volume = name(id, &found);
+        let mut blank = group::take_blank(&mut found);
+        // Of a volume that nothing was ever written to each brick stands by itself.
+        if found.is_empty() {
+            found.append(&mut blank);
+        }
         let groups = group::group(found)?;
-        let subvolumes = subvolumes(&volume, groups)?;
+        let subvolumes = subvolumes(&volume, groups, blank)?;
         Ok(Self { volume, id: Some(*id), origin: Origin::Bricks, subvolumes, munging: Munging::Default })
     }
 }
 
-/// Makes subvolumes of the groups, with places for what is missing.
-fn subvolumes(volume: &str, groups: Vec<Group>) -> Result<Vec<Subvolume>, ShardError> {
+/// Makes subvolumes of the groups and of bricks that hold nothing yet, with places for what is missing.
+fn subvolumes(
+    volume: &str,
+    mut groups: Vec<Group>,
+    mut blank: Vec<Own>,
+) -> Result<Vec<Subvolume>, ShardError> {
     let gaps = group::gaps(&groups);
     let kind = kind(volume, &groups)?;
     let size = match kind {
         Kind::Dispersed { bricks, .. } => bricks,
         Kind::Copies => groups.iter().map(|group| group.bricks.len()).max().unwrap_or(1),
     };
+    while !blank.is_empty() {
+        let bricks = blank.drain(..size.clamp(1, blank.len())).collect();
+        groups.push(Group { shard: None, root: None, bricks });
+    }
     let mut subvolumes = Vec::with_capacity(groups.len() + gaps.len());
     for (number, group) in groups.into_iter().enumerate() {
         let name = format!("subvolume-{number}");

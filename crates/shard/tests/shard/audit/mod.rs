@@ -3,7 +3,10 @@
 mod damaged;
 mod hostile;
 mod model;
+mod nameless;
 mod placed;
+mod stale;
+mod symlinks;
 mod whole;
 
 use std::ops::ControlFlow;

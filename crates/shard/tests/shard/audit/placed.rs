@@ -22,7 +22,8 @@ fn shards_without_a_file_are_orphans_unless_a_handle_or_a_deletion_tells_of_it()
         let id = gfid(&built, brick, "vms/disk");
         std::fs::remove_file(built.path(brick, "vms/disk")).unwrap();
         let (findings, summary) = audit(&built);
-        let lost = only(&findings, |problem| matches!(problem, Problem::NameLost { shards: 4, base: 4096 }));
+        let lost =
+            only(&findings, |problem| matches!(problem, Problem::NameLost { shards: 4, base: 4096, .. }));
         assert_eq!((lost.gfid, summary.worst(), findings.len()), (Some(id), Some(Severity::AtRisk), 1));
 
         let built = distributed(subvolumes);

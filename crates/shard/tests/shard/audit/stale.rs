@@ -1,0 +1,61 @@
+//! What is left on bricks that were away while something was deleted.
+
+use stillpoint_shard::audit::{Problem, Severity};
+
+use super::super::support::Built;
+use super::{audit, dispersed, gfid, only, replicated};
+
+/// Deletes the disk while brick 1 is away, its shards and the marker, too.
+fn delete_without_one(built: &mut Built) {
+    built.trees.set_up(1, false);
+    built.trees.truncate("vms/disk", 0).unwrap();
+    let id = built.trees.delete_base("vms/disk").unwrap();
+    built.trees.remove_marker(id).unwrap();
+    built.trees.set_up(1, true);
+}
+
+#[test]
+fn shards_of_a_deleted_file_on_a_brick_that_was_away_are_no_orphans() {
+    for mut built in [replicated(2), replicated(3), dispersed(3, 1)] {
+        let id = gfid(&built, 1, "vms/disk");
+        delete_without_one(&mut built);
+        let (findings, summary) = audit(&built);
+        let brick = built.name(1);
+        let name = only(
+            &findings,
+            |problem| matches!(problem, Problem::StaleName { bricks } if bricks[..] == [brick.clone()]),
+        );
+        assert_eq!(name.path, Some("vms/disk".into()), "{findings:#?}");
+        let stale = only(&findings, |problem| matches!(problem, Problem::ShardsStale { .. }));
+        assert_eq!(stale.problem, Problem::ShardsStale { shards: 4, bricks: vec![brick] });
+        assert_eq!((stale.gfid, stale.severity()), (Some(id), Severity::Attention));
+        assert_eq!(summary.worst(), Some(Severity::Attention), "{findings:#?}");
+    }
+}
+
+#[test]
+fn shards_that_wait_to_be_deleted_are_told_as_such_though_a_brick_has_the_name_still() {
+    for mut built in [replicated(2), dispersed(3, 1)] {
+        built.trees.set_up(1, false);
+        let id = built.trees.delete_base("vms/disk").unwrap();
+        built.trees.set_up(1, true);
+        let (findings, _) = audit(&built);
+        let deleted = only(&findings, |problem| matches!(problem, Problem::Deleted { shards: 4, .. }));
+        assert_eq!(deleted.gfid, Some(id), "{findings:#?}");
+        only(&findings, |problem| matches!(problem, Problem::StaleName { .. }));
+    }
+}
+
+#[test]
+fn a_file_that_another_took_the_name_of_is_gone_with_its_shards() {
+    let mut built = replicated(2);
+    let id = gfid(&built, 1, "vms/disk");
+    delete_without_one(&mut built);
+    built.trees.set_up(1, false);
+    built.trees.create_file("vms/disk").unwrap();
+    built.trees.write("vms/disk", 0, &[7; 9000]).unwrap();
+    built.trees.set_up(1, true);
+    let (findings, summary) = audit(&built);
+    let stale = only(&findings, |problem| matches!(problem, Problem::ShardsStale { shards: 4, .. }));
+    assert_eq!((stale.gfid, summary.worst()), (Some(id), Some(Severity::Attention)), "{findings:#?}");
+}
