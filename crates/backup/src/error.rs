@@ -35,6 +35,18 @@ pub enum Error {
         /// Who, where it could be read.
         holder: Option<Holder>,
     },
+    /// There is no domain to take.
+    #[error("no domain that runs has a disk below {}: start one, or name another mount", mount.display())]
+    NoDomains {
+        /// Where disks were looked for.
+        mount: PathBuf,
+    },
+    /// A disk is named of a domain that is not part of the run.
+    #[error("a disk of domain '{domain}' is named, which is not part of the run: name the domain too")]
+    DiskOfOther {
+        /// The domain, as named.
+        domain: String,
+    },
     /// A journal doesn't say what was written into it.
     #[error(
         "line {line} of the journal {} can't be trusted: {reason}; look at the domain and its overlays by hand, then move the run's directory away",

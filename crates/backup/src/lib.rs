@@ -26,7 +26,7 @@ mod state;
 mod verify;
 
 pub use cancel::{Cancel, Limits, Stopped};
-pub use cycle::{Event, Parts, RunConfig, Site, SiteName, run};
+pub use cycle::{DiskChoice, Event, Parts, RunConfig, Site, SiteName, run};
 pub use error::{Error, Result};
 pub use journal::AfterRun;
 pub use lock::{Holder, Lock};

@@ -140,6 +140,18 @@ pub trait Hypervisor: Send + Sync + fmt::Debug {
     /// When there is no such domain, or no answer.
     fn metadata(&self, domain: &DomainId, namespace: &str) -> Result<Option<String>, CallError>;
 
+    /// Whether a job of the whole domain is under way: a save, migration, dump or backup.
+    ///
+    /// # Errors
+    /// When there is no such domain, it is off, or no answer.
+    fn has_task(&self, domain: &DomainId) -> Result<bool, CallError>;
+
+    /// The size of this disk as the guest sees it, in bytes.
+    ///
+    /// # Errors
+    /// When there is no such domain or disk, or no answer.
+    fn capacity(&self, domain: &DomainId, target: &str) -> Result<u64, CallError>;
+
     /// Whether the domain, off, goes on from its saved memory ('managed save') when it is started.
     ///
     /// # Errors

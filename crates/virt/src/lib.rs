@@ -130,7 +130,9 @@ pub use journal::{Instance, IntendedDisk, Journal, JournalError, NullJournal, St
 pub use libvirt::Libvirt;
 pub use observe::{DiskCondition, DiskObservation, Observation, observe};
 pub use offline::{OfflineCommit, QemuImg};
-pub use plan::{Check, Finding, Plan, PlanOptions, PlannedDisk, Severity, plan};
+pub use plan::{
+    Check, DomainsBelow, Finding, Plan, PlanOptions, PlannedDisk, Severity, domains_below, plan, plan_all,
+};
 pub use process::PARENT;
 pub use recover::{Action, Problem, RecoverOptions, Recovery, foresee, recover};
 pub use tag::{InvalidTag, Tag};

@@ -1,21 +1,27 @@
 //! What will be done to a domain, and whether it may be.
 
 mod apparmor;
+mod neighbours;
 mod preflight;
+mod selinux;
+mod space;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::escape;
 use crate::{DomainId, Error, Hypervisor, IntendedDisk, Tag};
+use neighbours::Neighbours;
 
 /// What to plan.
 #[derive(Debug, Clone)]
 pub struct PlanOptions {
     /// The still point's name.
     pub tag: Tag,
+    /// The targets of the disks that take part; all when `None`. What others hold is not part of the point.
+    pub disks: Option<Vec<String>>,
     /// Where overlays are made; beside each disk when `None`.
     pub overlay_dir: Option<PathBuf>,
     /// The directory below which every layer of every disk must lie, such as the mount of the replicated volume;
@@ -30,7 +36,7 @@ impl PlanOptions {
     /// Overlays beside the disks, disks anywhere.
     #[must_use]
     pub fn new(tag: Tag) -> Self {
-        Self { tag, overlay_dir: None, inside: None, trust_apparmor: false }
+        Self { tag, disks: None, overlay_dir: None, inside: None, trust_apparmor: false }
     }
 }
 
@@ -43,7 +49,7 @@ pub struct Plan {
     pub tag: Tag,
     /// The disks that take part.
     pub disks: Vec<PlannedDisk>,
-    /// The targets of drives that don't: empty, read-only media, floppies.
+    /// The targets of drives that don't: empty, read-only media, floppies, and disks that were not asked for.
     pub left_out: Vec<String>,
     /// What was found that does not forbid it.
     pub warnings: Vec<Finding>,
@@ -125,6 +131,8 @@ pub enum Check {
     Persistent,
     /// No block job is on its disks.
     NoJob,
+    /// No save, migration, dump or backup of it is under way.
+    NoTask,
     /// Libvirt keeps no snapshots of it.
     NoSnapshots,
     /// It has no checkpoints.
@@ -133,12 +141,18 @@ pub enum Check {
     Disks,
     /// Every layer lies in the directory asked for.
     Inside,
+    /// No other domain has a disk that is on top of one of its disks, or the same.
+    Template,
+    /// There is room for what the guest may write while its overlays are in use.
+    Space,
     /// No disk is on an overlay of another run or tool that looks temporary; live and inactive XML agree.
     Chain,
     /// The overlays' names are free and differ.
     OverlayNames,
     /// AppArmor will not deny the commit.
     AppArmor,
+    /// `SELinux` lets QEMU use images on a FUSE mount.
+    SeLinux,
     /// No version with a known fault is in use.
     Versions,
 }
@@ -148,5 +162,38 @@ pub enum Check {
 /// # Errors
 /// [`Error::Refused`] with everything found, or a failed call.
 pub fn plan(hypervisor: &dyn Hypervisor, domain: &DomainId, options: &PlanOptions) -> Result<Plan, Error> {
-    preflight::plan(hypervisor, domain, options)
+    preflight::plan(hypervisor, domain, options, &Neighbours::read(hypervisor)?)
+}
+
+/// As [`plan`](fn@plan), of several domains, with one look at all others: what each gave, in their order.
+///
+/// # Errors
+/// When the hypervisor can't be reached.
+pub fn plan_all(
+    hypervisor: &dyn Hypervisor,
+    domains: &[(DomainId, PlanOptions)],
+) -> Result<Vec<Result<Plan, Error>>, Error> {
+    let neighbours = Neighbours::read(hypervisor)?;
+    let plan = |(domain, options): &(DomainId, PlanOptions)| {
+        preflight::plan(hypervisor, domain, options, &neighbours)
+    };
+    Ok(domains.iter().map(plan).collect())
+}
+
+/// The domains that run and have a disk that takes part in still points below this directory, and those that have one
+/// and are off.
+///
+/// # Errors
+/// When the hypervisor can't be reached, or the directory isn't there.
+pub fn domains_below(hypervisor: &dyn Hypervisor, directory: &Path) -> Result<DomainsBelow, Error> {
+    preflight::domains_below(hypervisor, directory)
+}
+
+/// The domains with disks below a directory, such as the mount of a volume; each list by name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DomainsBelow {
+    /// Those that run, or are paused.
+    pub active: Vec<DomainId>,
+    /// Those that are off.
+    pub off: Vec<DomainId>,
 }

@@ -274,6 +274,19 @@ impl Hypervisor for Virsh {
         }
     }
 
+    fn has_task(&self, domain: &DomainId) -> Result<bool, CallError> {
+        let text = self.on("domjobinfo", domain, &[])?;
+        let kind = text.lines().find_map(|line| line.trim().strip_prefix("Job type:"));
+        let kind = kind.ok_or_else(|| unreadable("domjobinfo", Some(domain), &text))?;
+        Ok(kind.trim() != "None")
+    }
+
+    fn capacity(&self, domain: &DomainId, target: &str) -> Result<u64, CallError> {
+        let text = self.on("domblkinfo", domain, &["--device", target])?;
+        let bytes = text.lines().find_map(|line| line.trim().strip_prefix("Capacity:")?.trim().parse().ok());
+        bytes.ok_or_else(|| unreadable("domblkinfo", Some(domain), &text))
+    }
+
     fn has_saved_state(&self, domain: &DomainId) -> Result<bool, CallError> {
         self.is_listed(domain, "--with-managed-save")
     }

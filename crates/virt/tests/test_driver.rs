@@ -31,6 +31,7 @@ fn its_domain_is_found_read_and_described() {
     assert_eq!(hypervisor.snapshot_count(&domain).unwrap(), 0);
     assert_eq!(hypervisor.checkpoint_count(&domain).unwrap(), 0);
     assert!(!hypervisor.has_saved_state(&domain).unwrap());
+    assert_eq!(hypervisor.has_task(&domain).unwrap_err().kind, CallErrorKind::Unsupported);
 }
 
 #[test]

@@ -19,6 +19,10 @@ use crate::report::Stage;
 pub struct RunConfig {
     /// The domains, by name or UUID.
     pub domains: Vec<String>,
+    /// Whether all domains that run and have a disk below [`mount`](Self::mount) are taken too. What is off is told.
+    pub all_domains: bool,
+    /// The disks that take part; all where none is named for a domain.
+    pub disks: Vec<DiskChoice>,
     /// Where the primary volume is mounted on this host, which is where the domains' disks are named.
     pub mount: PathBuf,
     /// The primary's volume.
@@ -45,6 +49,39 @@ pub struct RunConfig {
     pub after_run: AfterRun,
     /// How many threads digest at each site; see [`ManifestOptions`](crate::manifest::ManifestOptions).
     pub threads: Option<NonZeroUsize>,
+}
+
+/// A disk that takes part, by its target such as `vda`: `TARGET` of every domain, or `DOMAIN:TARGET` of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskChoice {
+    /// The domain, by name or UUID; every domain when `None`.
+    pub domain: Option<String>,
+    /// The disk, by target.
+    pub target: String,
+}
+
+impl DiskChoice {
+    /// Whether it is about this domain.
+    pub(super) fn is_about(&self, domain: &virt::DomainId) -> bool {
+        let is_it = |name: &String| *name == domain.name || *name == domain.uuid.to_string();
+        self.domain.as_ref().is_none_or(is_it)
+    }
+}
+
+impl std::str::FromStr for DiskChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        // A target has no colon; a domain's name may.
+        let (domain, target) = match text.rsplit_once(':') {
+            Some((domain, target)) => (Some(domain), target),
+            None => (None, text),
+        };
+        if target.is_empty() || domain.is_some_and(str::is_empty) {
+            return Err(format!("{text:?} is no disk: use TARGET or DOMAIN:TARGET, such as vm1:vda"));
+        }
+        Ok(Self { domain: domain.map(str::to_owned), target: target.to_owned() })
+    }
 }
 
 /// A site's volume, and where its bricks are on this host.

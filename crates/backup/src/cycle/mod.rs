@@ -7,7 +7,7 @@ mod replicate;
 mod still;
 mod undo;
 
-pub use config::{Event, Parts, RunConfig, Site, SiteName};
+pub use config::{DiskChoice, Event, Parts, RunConfig, Site, SiteName};
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -51,11 +51,7 @@ pub fn run(
     let recovered = recover::earlier_runs(&state, parts, config, observer)?;
     let recovery = StageDuration { stage: Stage::Recovery, took: earlier.elapsed() };
 
-    let domains = config
-        .domains
-        .iter()
-        .map(|name| parts.hypervisor.find(name))
-        .collect::<Result<Vec<_>, virt::CallError>>()?;
+    let (domains, left_out) = domains(config, parts.hypervisor)?;
     let (run, dir) = state.new_run()?;
     lock.tell(Some(&run))?;
     let journal = Journal::create(&dir, &run)?.observed(|record| observer(Event::Recorded(record)));
@@ -79,7 +75,7 @@ pub fn run(
         ended: began,
         outcome: Outcome::Failed,
         failures: Vec::new(),
-        warnings: Vec::new(),
+        warnings: left_out,
         recovered,
         domains: Vec::new(),
         verdict: None,
@@ -102,6 +98,37 @@ pub fn run(
     }
     state::write_json(&state.run_dir(&report.run).join("report.json"), &report)?;
     Ok(report)
+}
+
+/// The domains that are meant, each once, and what is to be said of those that aren't.
+fn domains(
+    config: &RunConfig,
+    hypervisor: &dyn virt::Hypervisor,
+) -> Result<(Vec<virt::DomainId>, Vec<String>)> {
+    let mut domains: Vec<virt::DomainId> = Vec::new();
+    let mut add = |domain: virt::DomainId| {
+        if domains.iter().all(|known| known.uuid != domain.uuid) {
+            domains.push(domain);
+        }
+    };
+    for name in &config.domains {
+        add(hypervisor.find(name)?);
+    }
+    let mut left_out = Vec::new();
+    if config.all_domains {
+        let below = virt::domains_below(hypervisor, &config.mount)?;
+        below.active.into_iter().for_each(add);
+        let off = below.off.iter().filter(|domain| domains.iter().all(|known| known.uuid != domain.uuid));
+        left_out.extend(off.map(|domain| format!("domain '{}' is off, and left out", domain.name)));
+    }
+    if domains.is_empty() {
+        return Err(Error::NoDomains { mount: config.mount.clone() });
+    }
+    let strange = config.disks.iter().find(|choice| !domains.iter().any(|domain| choice.is_about(domain)));
+    match strange.and_then(|choice| choice.domain.clone()) {
+        Some(domain) => Err(Error::DiskOfOther { domain }),
+        None => Ok((domains, left_out)),
+    }
 }
 
 /// Whether nothing is left to be done after this outcome.

@@ -7,7 +7,7 @@ use stillpoint_virt as virt;
 
 use super::Cycle;
 use crate::error::{Error, Result};
-use crate::report::{DiskReport, DomainReport};
+use crate::report::{DiskReport, DomainReport, Stage};
 use crate::site::{path_in_volume, unused_mapping};
 
 /// What is known before anything is touched.
@@ -20,15 +20,27 @@ impl Cycle<'_> {
     pub(super) fn preflight(&mut self, domains: &[virt::DomainId]) -> Result<Prepared> {
         let tag =
             virt::Tag::new(self.report.run.tag()).map_err(|error| Error::Internal(error.to_string()))?;
+        let options = |domain: &virt::DomainId| {
+            let chosen = self.config.disks.iter().filter(|choice| choice.is_about(domain));
+            let targets: Vec<String> = chosen.map(|choice| choice.target.clone()).collect();
+            let disks = (!targets.is_empty()).then_some(targets);
+            let (overlay_dir, inside) = (self.config.overlay_dir.clone(), Some(self.config.mount.clone()));
+            let (tag, trust_apparmor) = (tag.clone(), self.config.trust_apparmor);
+            (domain.clone(), virt::PlanOptions { tag, disks, overlay_dir, inside, trust_apparmor })
+        };
+        let planned =
+            virt::plan_all(self.parts.hypervisor, &domains.iter().map(options).collect::<Vec<_>>())?;
         let mut plans = Vec::new();
-        for domain in domains {
-            let options = virt::PlanOptions {
-                tag: tag.clone(),
-                overlay_dir: self.config.overlay_dir.clone(),
-                inside: Some(self.config.mount.clone()),
-                trust_apparmor: self.config.trust_apparmor,
+        let mut refused = Vec::new();
+        for (domain, plan) in domains.iter().zip(planned) {
+            let plan = match plan {
+                Ok(plan) => plan,
+                Err(error @ virt::Error::Refused { .. }) if !self.is_named(domain) => {
+                    refused.push((domain.clone(), error));
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
             };
-            let plan = virt::plan(self.parts.hypervisor, domain, &options)?;
             self.report
                 .warnings
                 .extend(plan.warnings.iter().map(|finding| format!("{}: {finding}", domain.name)));
@@ -41,9 +53,26 @@ impl Cycle<'_> {
             });
             plans.push(plan);
         }
+        self.leave_out(refused, plans.is_empty())?;
         self.preflight_replication()?;
         self.preflight_sites()?;
         Ok(Prepared { plans })
+    }
+
+    /// Whether a domain was asked for by itself: then there is no run without it.
+    fn is_named(&self, domain: &virt::DomainId) -> bool {
+        self.config.domains.iter().any(|name| *name == domain.name || *name == domain.uuid.to_string())
+    }
+
+    /// Goes on without the domains that were refused, unless these are `all`.
+    fn leave_out(&mut self, mut refused: Vec<(virt::DomainId, virt::Error)>, all: bool) -> Result<()> {
+        let last = if all { refused.pop() } else { None };
+        for (domain, error) in refused {
+            self.fail(Stage::Preflight, Some(&domain.name), error.to_string());
+            // Behind those that have a plan.
+            self.report.domains.push(DomainReport { domain, point: None, undone: true, disks: Vec::new() });
+        }
+        last.map_or(Ok(()), |(_, error)| Err(error.into()))
     }
 
     /// The disks of a plan, each layer by its path in the volume.

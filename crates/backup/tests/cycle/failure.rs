@@ -76,6 +76,64 @@ fn a_refusing_preflight_touches_nothing() {
 }
 
 #[test]
+fn only_the_disks_that_are_named_are_taken_and_proven() {
+    let world = World::new(&[("vm1", 2), ("vm2", 2)]);
+    let mut config = world.config();
+    config.disks = vec!["vm1:vdb".parse().expect("a disk")];
+    let report = world.run(&config, &|_| {}).expect("it began");
+    assert_eq!(report.outcome, Outcome::Proven, "{:?}", report.failures);
+    let taken =
+        |at: usize| report.domains[at].disks.iter().map(|disk| disk.target.as_str()).collect::<Vec<_>>();
+    assert_eq!((taken(0), taken(1)), (vec!["vdb"], vec!["vda", "vdb"]));
+    assert_eq!(report.proof.expect("a proof").compared.files, 3);
+    assert!(report.warnings.iter().any(|warning| warning.contains("vm1: disk vda")), "{:?}", report.warnings);
+    world.ensure_clean();
+    config.disks = vec!["vm3:vda".parse().expect("a disk")];
+    assert!(matches!(world.run(&config, &|_| {}), Err(Error::DiskOfOther { domain }) if domain == "vm3"));
+}
+
+#[test]
+fn all_domains_on_the_volume_that_run_are_taken_and_those_that_are_off_are_told() {
+    let world = World::new(&[("vm1", 1), ("vm2", 1), ("vm3", 1)]);
+    world.host.power_off(&world.disks[1].domain);
+    let mut config = world.config();
+    (config.domains, config.all_domains) = (vec!["vm3".into()], true);
+    let report = world.run(&config, &|_| {}).expect("it began");
+    assert_eq!(report.outcome, Outcome::Proven, "{:?}", report.failures);
+    let names: Vec<_> = report.domains.iter().map(|domain| domain.domain.name.as_str()).collect();
+    assert_eq!(names, ["vm3", "vm1"]);
+    assert!(report.warnings.iter().any(|warning| warning.contains("'vm2' is off")), "{:?}", report.warnings);
+    world.ensure_clean();
+    for disk in &world.disks {
+        world.host.power_off(&disk.domain);
+    }
+    config.domains.clear();
+    assert!(matches!(world.run(&config, &|_| {}), Err(Error::NoDomains { .. })));
+}
+
+#[test]
+fn a_domain_that_is_refused_is_left_out_of_all_and_the_run_is_partial() {
+    let world = World::new(&[("vm1", 1), ("vm2", 1)]);
+    world.host.task(&world.disks[0].domain, true);
+    let mut config = world.config();
+    (config.domains, config.all_domains) = (Vec::new(), true);
+    let report = world.run(&config, &|_| {}).expect("it began");
+    assert_eq!(report.outcome, Outcome::Partial, "{:?}", report.failures);
+    assert_eq!(report.failures.len(), 1, "{:?}", report.failures);
+    assert_eq!(report.failures[0].domain.as_deref(), Some("vm1"));
+    let points: Vec<_> =
+        report.domains.iter().map(|domain| (domain.domain.name.as_str(), domain.point.is_some())).collect();
+    assert_eq!(points, [("vm2", true), ("vm1", false)]);
+    world.ensure_clean();
+
+    world.host.task(&world.disks[1].domain, true);
+    let report = world.run(&config, &|_| {}).expect("it began");
+    assert_eq!(report.outcome, Outcome::Failed);
+    assert_eq!(report.failures.len(), 2, "both are told: {:?}", report.failures);
+    world.ensure_clean();
+}
+
+#[test]
 fn a_disk_outside_the_volume_is_refused() {
     let world = World::new(&[("vm1", 1)]);
     let elsewhere = world.path("elsewhere.img");
@@ -157,11 +215,8 @@ fn a_commit_that_never_gets_ready_leaves_the_overlay_for_recovery() {
 #[test]
 fn a_guest_without_an_agent_is_crash_consistent_or_refused_by_policy() {
     let world = World::new(&[("vm1", 1)]);
-    let mount = world.config().mount;
-    let base = mount.join("vm1-vda.img");
-    let _ = world.host.add(SimDomain::new("bare").agent(SimAgent::Absent).with(SimDisk::new("vda", base)));
+    world.host.set_agent(&world.disks[0].domain, SimAgent::Absent);
     let mut config = world.config();
-    config.domains = vec!["bare".to_owned()];
     config.take.quiesce = Quiesce::Require;
     let report = world.run(&config, &|_| {}).expect("it began");
     assert_eq!(report.outcome, Outcome::Failed);

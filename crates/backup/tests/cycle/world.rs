@@ -198,6 +198,8 @@ impl World {
         let deadline = Duration::from_secs(600);
         RunConfig {
             domains: names,
+            all_domains: false,
+            disks: Vec::new(),
             mount: self.mount(),
             primary: self.site("gv1", &self.primary),
             secondary: self.site("gv2", &self.secondary),

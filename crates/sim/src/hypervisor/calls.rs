@@ -13,7 +13,7 @@ use stillpoint_virt::{
 
 use super::domain::{Drive, Guest, Job, Phase, SimAgent};
 use super::faults::{Call, Failure};
-use super::{SimHost, World, snapshot, xml};
+use super::{SimHost, World, overlay, snapshot, xml};
 
 /// One process's connection. Clones are the same process.
 #[derive(Debug, Clone)]
@@ -396,6 +396,18 @@ impl Hypervisor for SimHypervisor {
     fn metadata(&self, domain: &DomainId, namespace: &str) -> Result<Option<String>, CallError> {
         self.on(Call::Metadata, "metadata", domain, |guest| {
             Ok(guest.metadata.iter().find(|(found, _)| found == namespace).map(|(_, xml)| xml.clone()))
+        })
+    }
+
+    fn has_task(&self, domain: &DomainId) -> Result<bool, CallError> {
+        self.on(Call::Task, "domjobinfo", domain, |guest| active(guest).map(|()| guest.task))
+    }
+
+    fn capacity(&self, domain: &DomainId, target: &str) -> Result<u64, CallError> {
+        self.on(Call::Capacity, "domblkinfo", domain, |guest| {
+            let disk = guest.disk(target).ok_or_else(|| (Kind::Other, format!("no disk {target}")))?;
+            let path = disk.layers.first().map_or(&disk.defined.path, |active| &active.path);
+            overlay::virtual_size(path).map_err(|error| (Kind::Other, format!("{}: {error}", path.display())))
         })
     }
 

@@ -164,6 +164,8 @@ pub(super) struct Guest {
     pub(super) starts: bool,
     /// Whether it goes on from saved memory when it is started.
     pub(super) saved: bool,
+    /// Whether a job of the whole domain is under way.
+    pub(super) task: bool,
 }
 
 /// A disk of a domain.
@@ -223,6 +225,7 @@ impl Guest {
             metadata: Vec::new(),
             starts: domain.running,
             saved: false,
+            task: false,
         }
     }
 

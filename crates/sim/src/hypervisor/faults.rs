@@ -58,6 +58,8 @@ pub enum Call {
     Metadata,
     Counts,
     SavedState,
+    Task,
+    Capacity,
 }
 
 /// How a call fails.

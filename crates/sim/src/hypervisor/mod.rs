@@ -179,6 +179,20 @@ impl SimHost {
         }
     }
 
+    /// Changes what the guest's agent does from here on.
+    pub fn set_agent(&self, domain: &DomainId, agent: SimAgent) {
+        if let Some(guest) = self.world().guest(domain) {
+            guest.agent = agent;
+        }
+    }
+
+    /// Begins a job of the whole domain, such as a backup, or ends it.
+    pub fn task(&self, domain: &DomainId, under_way: bool) {
+        if let Some(guest) = self.world().guest(domain) {
+            guest.task = under_way;
+        }
+    }
+
     /// Pauses the domain as its operator would.
     pub fn pause(&self, domain: &DomainId) {
         if let Some(guest) = self.world().guest(domain) {

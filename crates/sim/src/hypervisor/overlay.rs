@@ -59,7 +59,7 @@ fn extension(out: &mut Vec<u8>, kind: u32, data: &[u8]) {
 }
 
 /// A qcow2 image's virtual size, or any other file's length.
-fn virtual_size(path: &Path) -> io::Result<u64> {
+pub(super) fn virtual_size(path: &Path) -> io::Result<u64> {
     let mut file = File::open(path)?;
     let mut head = Vec::new();
     Read::by_ref(&mut file).take(32).read_to_end(&mut head)?;

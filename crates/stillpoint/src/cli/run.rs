@@ -38,11 +38,15 @@ pub(crate) struct RunArgs {
         long,
         short,
         value_name = "NAME",
-        required = true,
+        required_unless_present = "all",
         env = "STILLPOINT_DOMAIN",
         value_delimiter = ','
     )]
     pub(crate) domain: Vec<String>,
+
+    /// All domains that run and have a disk below --mount
+    #[arg(long, env = "STILLPOINT_ALL")]
+    pub(crate) all: bool,
 
     /// The session of replication
     #[arg(long, value_name = "'VOL HOST::VOL'", env = "STILLPOINT_SESSION")]
@@ -106,6 +110,10 @@ pub(crate) struct PointArgs {
     /// How long the guest may stay frozen before it is thawed regardless
     #[arg(long, value_name = "DURATION", default_value = "10s", env = "STILLPOINT_FREEZE_DEADLINE", value_parser = duration)]
     pub(crate) freeze_deadline: Duration,
+
+    /// A disk that takes part, such as vda or vm1:vda; repeatable. All disks of a domain by default
+    #[arg(long, value_name = "[DOMAIN:]TARGET", env = "STILLPOINT_DISK", value_delimiter = ',')]
+    pub(crate) disk: Vec<stillpoint_backup::DiskChoice>,
 
     /// Where overlays go; beside their bases by default
     #[arg(long, value_name = "DIR", env = "STILLPOINT_OVERLAY_DIR")]

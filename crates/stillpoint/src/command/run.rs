@@ -79,6 +79,8 @@ fn config(args: &RunArgs) -> Result<RunConfig> {
     let override_checks = super::georep::checks("--override-check", &args.replication.override_check)?;
     Ok(RunConfig {
         domains: args.domain.clone(),
+        all_domains: args.all,
+        disks: args.point.disk.clone(),
         mount: args.mount.clone(),
         primary: args.sites.primary(Some(args.session.primary_volume())),
         secondary: args.sites.secondary(Some(args.session.secondary_volume())),

@@ -303,6 +303,15 @@ impl Hypervisor for Libvirt {
         })
     }
 
+    fn has_task(&self, domain: &DomainId) -> Result<bool, CallError> {
+        self.on("domjobinfo", domain, |domain| Ok(domain.job_info()?.r#type != sys::VIR_DOMAIN_JOB_NONE as _))
+    }
+
+    fn capacity(&self, domain: &DomainId, target: &str) -> Result<u64, CallError> {
+        let target = target.to_owned();
+        self.on("domblkinfo", domain, move |domain| Ok(raw::capacity(domain, &CString::new(target)?)?))
+    }
+
     fn has_saved_state(&self, domain: &DomainId) -> Result<bool, CallError> {
         self.on("dominfo", domain, |domain| Ok(domain.has_managed_save(0)?))
     }

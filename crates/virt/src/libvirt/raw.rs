@@ -68,6 +68,14 @@ pub(super) fn block_job(domain: &Domain, target: &CStr) -> Result<Option<(u64, u
     Ok((found > 0).then_some((info.cur, info.end)))
 }
 
+/// `virDomainGetBlockInfo`: the disk's size in bytes. (The crate's own loses errors.)
+pub(super) fn capacity(domain: &Domain, target: &CStr) -> Result<u64, Error> {
+    let mut info = sys::virDomainBlockInfo { capacity: 0, allocation: 0, physical: 0 };
+    // SAFETY: the domain is valid, the string and the structure outlive the call.
+    checked(unsafe { sys::virDomainGetBlockInfo(domain.as_ptr(), target.as_ptr(), &mut info, 0) })?;
+    Ok(info.capacity)
+}
+
 /// `virDomainBlockJobAbort`, which also pivots.
 pub(super) fn end_block_job(domain: &Domain, target: &CStr, flags: c_uint) -> Result<(), Error> {
     // SAFETY: the domain is valid, and the string outlives the call.

@@ -3,21 +3,33 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::{Check, Finding, Plan, PlanOptions, PlannedDisk, Severity, apparmor};
+use super::neighbours::Neighbours;
+use super::{
+    Check, DomainsBelow, Finding, Plan, PlanOptions, PlannedDisk, Severity, apparmor, selinux, space,
+};
 use crate::domain::{Disk, Domain, Source};
 use crate::{DomainId, DomainState, Error, Hypervisor, IntendedDisk, PauseReason, Version, Versions, Which};
 
 /// Formats that an overlay can be put on and committed into.
 const FORMATS: [&str; 2] = ["qcow2", "raw"];
 
-pub(super) fn plan(hypervisor: &dyn Hypervisor, id: &DomainId, options: &PlanOptions) -> Result<Plan, Error> {
+/// So many layers, and libvirt before 12.0 may fail to start the domain.
+const MANY_LAYERS: usize = 25;
+
+pub(super) fn plan(
+    hypervisor: &dyn Hypervisor,
+    id: &DomainId,
+    options: &PlanOptions,
+    neighbours: &Neighbours,
+) -> Result<Plan, Error> {
     let live = Domain::parse(&hypervisor.xml(id, Which::Live)?)?;
     let inactive = Domain::parse(&hypervisor.xml(id, Which::Inactive)?)?;
     let versions = hypervisor.versions()?;
     let mut findings = Findings::default();
     state(&mut findings, hypervisor, id)?;
     moments(&mut findings, hypervisor, id)?;
-    known_faults(&mut findings, &versions);
+    let deepest = live.disks.iter().map(|disk| disk.backing.len() + 1).max().unwrap_or(0);
+    known_faults(&mut findings, &versions, deepest);
     if apparmor::denies_commit(&live, &versions) {
         let what = "AppArmor confines it, and libvirt older than 12.1 denies a block commit its base";
         let remedy = "upgrade libvirt to 12.1; or, where your libvirt carries the fix or your profile allows it, say so";
@@ -26,9 +38,15 @@ pub(super) fn plan(hypervisor: &dyn Hypervisor, id: &DomainId, options: &PlanOpt
     }
     let mut disks = Vec::new();
     let mut left_out = Vec::new();
+    let wanted = |disk: &Disk| options.disks.as_ref().is_none_or(|targets| targets.contains(&disk.target));
     for disk in &live.disks {
         if !takes_part(disk) {
             left_out.push(disk.target.clone());
+        } else if !wanted(disk) {
+            left_out.push(disk.target.clone());
+            let what =
+                format!("disk {} was not asked for: what it holds is not part of the point", disk.target);
+            findings.warn(Check::Disks, what, "ask for all disks that belong together");
         } else if let Some(base) = self::disk(&mut findings, disk, &inactive, options) {
             disks.push(PlannedDisk {
                 disk: IntendedDisk {
@@ -41,6 +59,16 @@ pub(super) fn plan(hypervisor: &dyn Hypervisor, id: &DomainId, options: &PlanOpt
             });
         }
     }
+    for target in options.disks.iter().flatten() {
+        if !live.disks.iter().any(|disk| takes_part(disk) && disk.target == *target) {
+            findings.refuse(
+                Check::Disks,
+                Some(target),
+                "it has no such disk that could be taken",
+                "name disks by their targets in the domain's XML, such as vda",
+            );
+        }
+    }
     if !live.disks.iter().any(takes_part) {
         findings.refuse(
             Check::Disks,
@@ -50,6 +78,22 @@ pub(super) fn plan(hypervisor: &dyn Hypervisor, id: &DomainId, options: &PlanOpt
         );
     }
     names(&mut findings, &disks);
+    shared(&mut findings, &disks, id, neighbours);
+    for PlannedDisk { disk, .. } in disks.iter().filter(|planned| selinux::denies(&live, &planned.disk.base))
+    {
+        findings.refuse(
+            Check::SeLinux,
+            Some(&disk.target),
+            "SELinux forbids QEMU images on a FUSE mount",
+            "allow it with 'setsebool -P virt_use_fusefs on'",
+        );
+    }
+    for short in space::short(hypervisor, id, &disks) {
+        let severity = if short.refused { Severity::Refusal } else { Severity::Warning };
+        let remedy =
+            "free space there, or have overlays made elsewhere; a guest whose overlay can't grow is paused";
+        findings.add(Check::Space, severity, None, short.what, remedy);
+    }
     if findings.0.iter().any(|finding| finding.severity == Severity::Refusal) {
         return Err(Error::Refused { domain: id.name.clone(), findings: findings.0 });
     }
@@ -105,6 +149,14 @@ fn state(findings: &mut Findings, hypervisor: &dyn Hypervisor, id: &DomainId) ->
             "wait until it runs, or wake it",
         ),
     }
+    if hypervisor.state(id)?.is_active() && hypervisor.has_task(id)? {
+        findings.refuse(
+            Check::NoTask,
+            None,
+            "a save, migration, dump or backup of it is under way",
+            "wait for it, or end it with 'virsh domjobabort'",
+        );
+    }
     if !hypervisor.is_persistent(id)? {
         findings.refuse(
             Check::Persistent,
@@ -141,7 +193,40 @@ fn moments(findings: &mut Findings, hypervisor: &dyn Hypervisor, id: &DomainId) 
     Ok(())
 }
 
-fn known_faults(findings: &mut Findings, versions: &Versions) {
+/// Whether other domains depend on what the guest, and a commit, write to.
+fn shared(findings: &mut Findings, disks: &[PlannedDisk], id: &DomainId, neighbours: &Neighbours) {
+    for PlannedDisk { disk, .. } in disks {
+        if let Some(user) = neighbours.user_of(&disk.base, id) {
+            findings.refuse(
+                Check::Template,
+                Some(&disk.target),
+                format!("{} is written to, and {user}", disk.base.display()),
+                "give each domain an image of its own on top of a template that nobody writes to",
+            );
+        }
+    }
+}
+
+pub(super) fn domains_below(hypervisor: &dyn Hypervisor, directory: &Path) -> Result<DomainsBelow, Error> {
+    if !directory.is_dir() {
+        let source = std::io::ErrorKind::NotFound.into();
+        return Err(Error::File { what: "find the directory", path: directory.to_owned(), source });
+    }
+    let mut below = DomainsBelow::default();
+    for (id, domain) in Neighbours::read(hypervisor)?.iter() {
+        let disks = domain.disks.iter().filter(|disk| takes_part(disk));
+        if disks.filter_map(|disk| disk.source.file()).any(|path| is_inside(path, directory)) {
+            let list = if domain.id.is_some() { &mut below.active } else { &mut below.off };
+            list.push(id.clone());
+        }
+    }
+    for list in [&mut below.active, &mut below.off] {
+        list.sort_by(|one, other| one.name.cmp(&other.name));
+    }
+    Ok(below)
+}
+
+fn known_faults(findings: &mut Findings, versions: &Versions, deepest: usize) {
     let Some(libvirt) = versions.libvirt else {
         findings.warn(
             Check::Versions,
@@ -150,6 +235,10 @@ fn known_faults(findings: &mut Findings, versions: &Versions) {
         );
         return;
     };
+    if libvirt < Version::new(12, 0, 0) && deepest + 1 > MANY_LAYERS {
+        let what = format!("libvirt {libvirt} may not start a domain with a disk of {} layers", deepest + 1);
+        findings.warn(Check::Versions, what, "upgrade to 12.0, or flatten the disk");
+    }
     if libvirt < Version::new(6, 0, 0) {
         let what = format!("libvirt {libvirt} is too old");
         findings.refuse(Check::Versions, None, what, "upgrade to 9.1 or newer");

@@ -2,8 +2,10 @@
 
 use std::fs;
 
-use stillpoint_sim::hypervisor::{SimDisk, SimDomain};
-use stillpoint_virt::{Check, Error, Plan, PlanOptions, Severity, Version, Versions, plan};
+use stillpoint_sim::hypervisor::{Call, Failure, SimDisk, SimDomain};
+use stillpoint_virt::{
+    CallErrorKind, Check, Error, Plan, PlanOptions, Severity, Version, Versions, domains_below, plan,
+};
 
 use crate::stage::{BASE, Stage};
 
@@ -136,4 +138,81 @@ fn old_versions_are_refused_and_those_with_faults_warned_of() {
     assert_eq!(planned(&stage, |_| {}).unwrap().warnings[0].check, Check::Versions);
     stage.host.set_versions(versions(9, 1));
     assert!(planned(&stage, |_| {}).unwrap().warnings.is_empty());
+}
+
+#[test]
+fn only_the_disks_that_are_asked_for_take_part_and_the_others_are_told() {
+    let stage = Stage::new();
+    let plan = planned(&stage, |options| options.disks = Some(vec!["vdb".into()])).unwrap();
+    assert_eq!(plan.disks.iter().map(|disk| disk.disk.target.as_str()).collect::<Vec<_>>(), ["vdb"]);
+    assert_eq!(plan.left_out, ["vda"]);
+    assert!(plan.snapshot_xml().contains("<disk name='vda' snapshot='no'/>"));
+    assert!(plan.warnings.iter().any(|finding| finding.what.contains("vda")), "{:?}", plan.warnings);
+    assert_eq!(
+        refused(&stage, |options| options.disks = Some(vec!["vdb".into(), "vdz".into()])),
+        [Check::Disks]
+    );
+}
+
+#[test]
+fn what_forbids_a_disk_that_was_not_asked_for_forbids_nothing() {
+    let stage = Stage::with(|domain| domain.with(SimDisk::new("vdc", "/dev/null").flag("shareable")));
+    assert_eq!(refused(&stage, |_| {}), [Check::Disks]);
+    planned(&stage, |options| options.disks = Some(vec!["vda".into(), "vdb".into()])).unwrap();
+}
+
+#[test]
+fn a_disk_on_which_another_domain_depends_is_named() {
+    let stage = Stage::new();
+    let path = stage.directory.path().join("clone.qcow2");
+    fs::write(&path, BASE).unwrap();
+    let clone = SimDomain::new("clone").with(SimDisk::new("vda", path).below([stage.base("vdb")]));
+    let clone = stage.host.add(clone);
+    assert_eq!(refused(&stage, |_| {}), [Check::Template]);
+    // The clone itself may: nobody writes to what is below it on its account.
+    plan(&stage.host.connect(), &clone, &stage.options()).unwrap();
+    let _ = stage.host.add(SimDomain::new("twin").disk(stage.base("vda")).off());
+    assert_eq!(refused(&stage, |_| {}), [Check::Template, Check::Template]);
+}
+
+#[test]
+fn a_job_of_the_whole_domain_is_named() {
+    let stage = Stage::new();
+    stage.host.task(&stage.domain, true);
+    assert_eq!(refused(&stage, |_| {}), [Check::NoTask]);
+    stage.host.task(&stage.domain, false);
+    planned(&stage, |_| {}).unwrap();
+}
+
+#[test]
+fn a_disk_whose_size_is_not_told_is_warned_of() {
+    let stage = Stage::new();
+    stage.host.fail(Call::Capacity, 1, Failure::Refused(CallErrorKind::Other));
+    let plan = planned(&stage, |_| {}).unwrap();
+    assert_eq!(plan.warnings.iter().map(|finding| finding.check).collect::<Vec<_>>(), [Check::Space]);
+}
+
+#[test]
+fn the_domains_with_a_disk_below_a_directory_are_found() {
+    let stage = Stage::new();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let make = |directory: &std::path::Path, name: &str| {
+        let path = directory.join(name);
+        fs::write(&path, BASE).unwrap();
+        path
+    };
+    let deeper = stage.directory.path().join("deeper");
+    fs::create_dir(&deeper).unwrap();
+    let mixed = SimDomain::new("a mixed one")
+        .disk(make(elsewhere.path(), "one.qcow2"))
+        .disk(make(&deeper, "two.qcow2"));
+    let mixed = stage.host.add(mixed);
+    let off = stage.host.add(SimDomain::new("off").disk(make(&deeper, "off.qcow2")).off());
+    let _ = stage.host.add(SimDomain::new("other").disk(make(elsewhere.path(), "other.qcow2")));
+    let cd = SimDisk::new("sda", make(&deeper, "cd.iso")).device("cdrom").flag("readonly");
+    let _ = stage.host.add(SimDomain::new("only a cd").with(cd));
+    let below = domains_below(&stage.host.connect(), stage.directory.path()).unwrap();
+    assert_eq!(below.active, [mixed, stage.domain.clone()]);
+    assert_eq!(below.off, [off]);
+    domains_below(&stage.host.connect(), &deeper.join("nothing")).unwrap_err();
 }

@@ -8,7 +8,8 @@ use stillpoint_virt::domain::Domain;
 use stillpoint_virt::{
     CallErrorKind, CommitSpec, DiskCondition, DomainId, DomainState, GuardSpawner, Hypervisor, IntendedDisk,
     Intent, NullJournal, OfflineCommit, PauseReason, Plan, PlanOptions, Progressed, Quiesce, RecoverOptions,
-    StepKind, StillPoint, Tag, TakeOptions, UndoOptions, Which, observe, plan, recover, take, undo,
+    StepKind, StillPoint, Tag, TakeOptions, UndoOptions, Which, domains_below, observe, plan, recover, take,
+    undo,
 };
 
 /// A running domain with the qcow2 disks `vda` and `vdb` of at least 16 MiB, an empty cdrom drive, and no guest agent that
@@ -41,6 +42,7 @@ pub(crate) const SUITE: &[(&str, Test)] = &[
     ("a whole cycle brings every write home", a_whole_cycle_brings_every_write_home),
     ("a whole cycle without suspension does too", a_whole_cycle_without_suspension_does_too),
     ("overlays may lie in another directory", overlays_may_lie_in_another_directory),
+    ("one disk of two is taken, and the other goes on as it is", one_disk_of_two_is_taken),
     (
         "a snapshot onto an existing file is refused and changes nothing",
         a_snapshot_onto_an_existing_file_is_refused,
@@ -145,6 +147,11 @@ fn domains_are_found_by_name_and_by_uuid(stage: &dyn Stage) {
     assert!(hypervisor.is_persistent(domain).unwrap());
     assert_eq!(hypervisor.snapshot_count(domain).unwrap(), 0);
     assert_eq!(hypervisor.checkpoint_count(domain).unwrap(), 0);
+    assert!(!hypervisor.has_task(domain).unwrap());
+    assert_eq!(hypervisor.capacity(domain, "vdb").unwrap(), 16 << 20);
+    hypervisor.capacity(domain, "vdz").unwrap_err();
+    let below = domains_below(hypervisor, stage.base("vda").parent().unwrap()).unwrap();
+    assert_eq!(below.active, std::slice::from_ref(domain));
     let versions = hypervisor.versions().unwrap();
     assert!(versions.libvirt.is_some() && versions.hypervisor.is_some(), "{versions:?}");
     let parsed = Domain::parse(&hypervisor.xml(domain, Which::Live).unwrap()).unwrap();
@@ -230,6 +237,18 @@ fn overlays_may_lie_in_another_directory(stage: &dyn Stage) {
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
     undo(stage.hypervisor(), &point, &undoing(), &NullJournal, stage.guards(), &mut |_| {}).unwrap();
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    assert_home(stage);
+}
+
+fn one_disk_of_two_is_taken(stage: &dyn Stage) {
+    let mut options = options("one");
+    options.disks = Some(vec!["vdb".into()]);
+    let plan = plan(stage.hypervisor(), stage.domain(), &options).unwrap();
+    let point = take(stage.hypervisor(), &plan, &never(), &NullJournal, stage.guards()).unwrap();
+    let live = Domain::parse(&stage.hypervisor().xml(stage.domain(), Which::Live).unwrap()).unwrap();
+    assert!(live.disk("vda").unwrap().source.is_file(&stage.base("vda")));
+    assert!(live.disk("vdb").unwrap().source.is_file(&point.disks[0].disk.overlay));
+    undo(stage.hypervisor(), &point, &undoing(), &NullJournal, stage.guards(), &mut |_| {}).unwrap();
     assert_home(stage);
 }
 
