@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use stillpoint_shard::{ShardError, ShardedFile};
+use stillpoint_shard::{ShardError, ShardedFile, Volume};
 use uuid::Uuid;
 
 use crate::cancel::Stopped;
@@ -60,7 +60,16 @@ pub(crate) struct Digesting<'a> {
 
 /// Digests all files at one site. At the secondary a file that isn't there is part of the answer.
 pub(crate) fn digest(name: SiteName, site: &Site, files: &Files, how: &Digesting<'_>) -> Result<Digested> {
-    let volume = site.open()?;
+    digest_volume(name, &site.open()?, files, how)
+}
+
+/// The same of a site's volume that is open.
+pub(crate) fn digest_volume(
+    name: SiteName,
+    volume: &Volume,
+    files: &Files,
+    how: &Digesting<'_>,
+) -> Result<Digested> {
     let open = |path: &String| match volume.open_file(&path.parse()?) {
         Err(error @ ShardError::NotFound { .. }) if name == SiteName::Secondary => Ok(Err(error.to_string())),
         other => other.map(Ok).map_err(crate::Error::from),

@@ -37,4 +37,4 @@ pub use report::{
 pub use runid::{NotARunId, RunId};
 pub use site::{SiteSpec, path_in_volume, unused_mapping};
 pub use state::StateDir;
-pub use verify::verify;
+pub use verify::{VerifyOptions, verify};

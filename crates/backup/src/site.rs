@@ -48,14 +48,22 @@ impl SiteSpec {
     /// # Errors
     /// As [`topology`](Self::topology) and [`Volume::open`].
     pub fn open(&self, mappings: &[BrickMapping]) -> Result<Volume> {
-        let topology = self.topology()?;
-        let map = mappings
-            .iter()
-            .filter(|mapping| topology.bricks().any(|brick| brick.name == mapping.brick))
-            .cloned()
-            .collect();
-        Ok(Volume::open(topology, &map, OpenOptions::default())?)
+        open_with(self.topology()?, mappings, OpenOptions::default())
     }
+}
+
+/// Opens a volume of which the description was read, with its bricks where `mappings` say: see [`SiteSpec::open`].
+pub(crate) fn open_with(
+    topology: Topology,
+    mappings: &[BrickMapping],
+    options: OpenOptions,
+) -> Result<Volume> {
+    let map = mappings
+        .iter()
+        .filter(|mapping| topology.bricks().any(|brick| brick.name == mapping.brick))
+        .cloned()
+        .collect();
+    Ok(Volume::open(topology, &map, options)?)
 }
 
 /// The brick of the first mapping that is none of these volumes', which is a mistake.

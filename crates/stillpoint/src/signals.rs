@@ -1,6 +1,6 @@
 //! SIGINT, SIGTERM and SIGHUP.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::sync::Arc;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -52,12 +52,20 @@ pub(crate) fn cancel_on_signals(ending: Ending) -> io::Result<Arc<Cancel>> {
     let told = Arc::clone(&cancel);
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for _ in signals.forever() {
-            if !told.request() {
-                anstream::eprintln!("stillpoint: {}", ending.now);
+            if told.is_wanted() {
+                say(ending.now);
                 std::process::exit(i32::from(ending.exit.code()));
             }
-            anstream::eprintln!("stillpoint: {}", ending.clean);
+            // Said before it is done: what ends at once ends this thread, too.
+            say(ending.clean);
+            told.request();
         }
     })?;
     Ok(cancel)
+}
+
+/// Says it on stderr, in one piece.
+fn say(what: &str) {
+    // There is nobody to tell that stderr is gone.
+    let _ = anstream::stderr().write_all(format!("stillpoint: {what}\n").as_bytes());
 }

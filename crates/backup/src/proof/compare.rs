@@ -32,6 +32,10 @@ pub struct Proof {
     pub compared: Compared,
     /// What differs, a file at a time.
     pub differences: Vec<Difference>,
+    /// What was read by a rule or word of the caller's where the bricks prove nothing, as in split-brain: a sentence each,
+    /// after the site and a colon.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<String>,
 }
 
 /// How much a proof compared.
@@ -191,6 +195,17 @@ pub fn compare(primary: &Manifest, secondary: &Manifest) -> Proof {
         secondary: secondary.digest(),
         compared,
         differences,
+        choices: [("primary", primary), ("secondary", secondary)]
+            .into_iter()
+            .flat_map(|(site, manifest)| {
+                let layers = manifest.disks.iter().flat_map(|disk| &disk.layers);
+                let found = layers.filter_map(|layer| match layer {
+                    Layer::Found(file) => Some(&file.choices),
+                    Layer::Missing { .. } => None,
+                });
+                found.flatten().map(move |choice| format!("{site}: {choice}"))
+            })
+            .collect(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::FileExt as _;
 
 use stillpoint_backup::proof::{FileDifference, ShardDifferenceKind};
-use stillpoint_backup::{Cancel, Outcome, RunReport, verify};
+use stillpoint_backup::{Cancel, Outcome, RunReport, VerifyOptions, verify};
 use stillpoint_sim::replication::Behaviour;
 
 use crate::world::{SHARD, World};
@@ -134,7 +134,9 @@ fn verify_compares_without_a_run() {
     world.run(&world.config(), &|_| {}).expect("it began");
     let config = world.config();
     let disk = &world.disks[0];
-    let proof = |path: &str| verify(&config.primary, &config.secondary, path, None, &Cancel::new(), &|_| {});
+    let proof = |path: &str| {
+        verify(&config.primary, &config.secondary, path, &VerifyOptions::default(), &Cancel::new(), &|_| {})
+    };
     // The commit brought the primary's base on, on the mount; the bricks of this world learn of it at the next flush.
     assert!(proof(&disk.name).expect("readable").holds);
     file(&world.far_shard(disk, 2)).write_all_at(b"tampered", 9).expect("written");

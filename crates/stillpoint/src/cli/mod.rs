@@ -42,7 +42,7 @@ pub(crate) use named::{Named, only};
 pub(crate) use read::{InfoArgs, LocateArgs, VerifyArgs};
 pub(crate) use run::{AfterRun, GuardArgs, Quiesce, RecoverArgs, RunArgs, UndoArgs};
 pub(crate) use snapshots::SnapshotsArgs;
-pub(crate) use volume::{SiteArgs, VolumeArgs};
+pub(crate) use volume::{SiteArgs, VolumeArgs, options_of};
 
 /// Still points of virtual machines on GlusterFS: replicated, proven, undone.
 #[derive(Debug, Parser)]

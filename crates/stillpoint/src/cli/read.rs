@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::volume::{Choice, choice};
 use super::{SiteArgs, TableArgs, TellArgs, VolumeArgs};
 use crate::output::Format;
 
@@ -68,6 +69,9 @@ pub(crate) struct LocateArgs {
 Both files must be still while they are compared. Exits 0 when the secondary holds exactly what the primary holds,
 1 when anything differs; what differs is named shard by shard.
 
+Copies in split-brain are an error unless --split-brain chooses; what it chose is told, and is part of the proof. One good
+copy of each shard is read at each site; with --compare all are, and a difference between them is an error.
+
 Examples:
   stillpoint verify vm1/disk.qcow2 --primary /siteA/vols/gv1 --secondary /siteB/vols/gv2
   stillpoint verify gfid:0f2c… --primary gv1.xml --secondary gv2.xml --map siteB:/bricks/b0=/mnt/b0 --output json")]
@@ -86,6 +90,16 @@ pub(crate) struct VerifyArgs {
     /// Which volume, where --secondary describes several
     #[arg(long, value_name = "NAME", env = "STILLPOINT_SECONDARY_NAME")]
     pub(crate) secondary_name: Option<String>,
+
+    /// Which copy to believe where copies are in split-brain, at either site: refuse, latest-mtime, bigger-file, or
+    /// source-brick=HOST:/PATH, which counts at the site that has the brick. Repeatable: the first that decides; each
+    /// shard by itself, and each choice is told
+    #[arg(long, value_name = "CHOICE", env = "STILLPOINT_SPLIT_BRAIN", value_delimiter = ',', value_parser = choice)]
+    pub(crate) split_brain: Vec<Choice>,
+
+    /// Read all good copies, or all fragments, at both sites; a difference between them is an error
+    #[arg(long)]
+    pub(crate) compare: bool,
 
     /// How many threads digest at each site; as many as there are processors, at most 4, by default
     #[arg(long, value_name = "N", env = "STILLPOINT_THREADS")]

@@ -85,7 +85,7 @@ pub(crate) enum DisperseOrder {
 #[derive(Debug, Clone)]
 pub(crate) struct Choice(Option<SplitBrainChoice>);
 
-fn choice(text: &str) -> Result<Choice, String> {
+pub(super) fn choice(text: &str) -> Result<Choice, String> {
     if text == "refuse" {
         return Ok(Choice(None));
     }
@@ -133,14 +133,21 @@ impl VolumeArgs {
 
     /// How the volume is read.
     pub(crate) fn options(&self) -> OpenOptions {
-        // What follows `refuse` is not asked any more.
-        let rules = self.split_brain.iter().map_while(|choice| choice.0.clone());
         OpenOptions {
-            split_brain: rules.collect(),
             order_given: self.disperse_order == DisperseOrder::Given,
-            on_choice: Some(OnChoice(Arc::new(|choice| tracing::warn!("{choice}")))),
-            ..OpenOptions::default()
+            ..options_of(&self.split_brain)
         }
+    }
+}
+
+/// How a volume is read with these rules for split-brain: each choice is told when it is made.
+pub(crate) fn options_of(split_brain: &[Choice]) -> OpenOptions {
+    // What follows `refuse` is not asked any more.
+    let rules = split_brain.iter().map_while(|choice| choice.0.clone());
+    OpenOptions {
+        split_brain: rules.collect(),
+        on_choice: Some(OnChoice(Arc::new(|choice| tracing::warn!("{choice}")))),
+        ..OpenOptions::default()
     }
 }
 

@@ -284,6 +284,9 @@ pub(crate) fn proof_in_words(proof: &proof::Proof) -> String {
         indicatif::HumanBytes(compared.secondary_bytes_read),
     );
     let _ = writeln!(text, "  primary   {}\n  secondary {}", short(&proof.primary), short(&proof.secondary));
+    for choice in &proof.choices {
+        let _ = writeln!(text, "  chosen, {choice}");
+    }
     for difference in &proof.differences {
         for what in &difference.file {
             let _ = writeln!(text, "  {}: {what}", difference.path);

@@ -1,9 +1,10 @@
 //! `stillpoint verify`.
 
 use anyhow::Result;
-use stillpoint_backup::{Event, SiteName, verify};
+use stillpoint_backup::{Event, SiteName, VerifyOptions, verify};
+use stillpoint_shard::OpenOptions;
 
-use crate::cli::{Global, VerifyArgs};
+use crate::cli::{Global, VerifyArgs, options_of};
 use crate::command::run::proof_in_words;
 use crate::exit::Exit;
 use crate::output::{self, Format};
@@ -26,7 +27,9 @@ pub(crate) fn run(args: &VerifyArgs, global: &Global) -> Result<Exit> {
         args.sites.primary(args.primary_name.as_deref()),
         args.sites.secondary(args.secondary_name.as_deref()),
     );
-    let proof = verify(&primary, &secondary, &args.path, args.threads, &cancel, &shown)?;
+    let OpenOptions { split_brain, on_choice, .. } = options_of(&args.split_brain);
+    let options = VerifyOptions { threads: args.threads, compare: args.compare, split_brain, on_choice };
+    let proof = verify(&primary, &secondary, &args.path, &options, &cancel, &shown)?;
     drop(progress);
     match args.output {
         Format::Json => output::print_json(&proof)?,

@@ -4,10 +4,11 @@ mod left;
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
-use stillpoint_shard::{Entry, EntryKind, FileRef, Finding, ShardError, Volume};
+use stillpoint_shard::{Entry, EntryKind, FileRef, Finding, OnChoice, OpenOptions, ShardError, Volume};
 
 use crate::cli::LsArgs;
 use crate::command::source;
@@ -24,6 +25,8 @@ struct Listing {
     entries: Vec<Listed>,
     /// What isn't known. With any of these the list isn't whole.
     problems: Vec<String>,
+    /// What a rule of `--split-brain` decided of what is listed.
+    choices: Vec<String>,
 }
 
 /// One entry.
@@ -42,7 +45,9 @@ struct Listed {
 
 pub(crate) fn run(args: &LsArgs) -> Result<Exit> {
     source::no_file_options(&args.volume)?;
-    let volume = source::volume(&args.volume)?.context("which volume? Name it with --volume or --brick")?;
+    let (options, choices) = telling(args.volume.options());
+    let volume = source::volume_with(&args.volume, options)?
+        .context("which volume? Name it with --volume or --brick")?;
     if args.deleted || args.orphans {
         return left::list(&volume, args);
     }
@@ -71,13 +76,28 @@ pub(crate) fn run(args: &LsArgs) -> Result<Exit> {
                 Ok(())
             })?;
             let volume = volume.topology().volume.clone();
-            output::print_json(&Listing { schema_version: 1, volume, entries, problems: problems.clone() })?;
+            let choices = std::mem::take(&mut *choices.lock().unwrap_or_else(PoisonError::into_inner));
+            let problems = problems.clone();
+            output::print_json(&Listing { schema_version: 1, volume, entries, problems, choices })?;
         }
     }
     for problem in &problems {
         tracing::warn!("{problem}");
     }
     Ok(if problems.is_empty() { Exit::Done } else { Exit::Partial })
+}
+
+/// The same options, and where each choice is kept besides being told.
+fn telling(options: OpenOptions) -> (OpenOptions, Arc<Mutex<Vec<String>>>) {
+    let choices = Arc::new(Mutex::new(Vec::new()));
+    let (kept, before) = (Arc::clone(&choices), options.on_choice);
+    let on_choice = OnChoice(Arc::new(move |choice: &Finding| {
+        kept.lock().unwrap_or_else(PoisonError::into_inner).push(choice.to_string());
+        if let Some(OnChoice(tell)) = &before {
+            tell(choice);
+        }
+    }));
+    (OpenOptions { on_choice: Some(on_choice), ..options }, choices)
 }
 
 /// The paths of what is named by its gfid. What contradicts them is a problem.
