@@ -11,8 +11,8 @@ use crate::domain::Ready;
 use crate::pen::Pen;
 use crate::view::{Place, View};
 use crate::{
-    CommitPhase, CommitProgress, CommitSpec, DiskUndone, DomainId, Error, GuardSpawner, Hypervisor,
-    IntendedDisk, Progressed, StepKind, UndoOptions, files,
+    CommitPhase, CommitProgress, CommitSpec, DiskUndone, DomainId, DomainState, Error, GuardSpawner,
+    Hypervisor, IntendedDisk, PauseReason, Progressed, StepKind, UndoOptions, files,
 };
 
 /// What all steps of one domain's commits need.
@@ -146,6 +146,16 @@ impl Committer<'_> {
         }
         pen.record(StepKind::OverlayRemoved { target })?;
         Ok(())
+    }
+
+    /// Lets a guest go on that an I/O error paused, such as an overlay that could not grow: its disks are home, and QEMU
+    /// tries the request again there. Where the error was another, it pauses again.
+    pub(crate) fn let_go_on(&self) {
+        let paused = self.hypervisor.state(self.domain);
+        if paused.is_ok_and(|state| state == DomainState::Paused(PauseReason::IoError)) {
+            let resumed = self.hypervisor.resume(self.domain);
+            tracing::warn!(domain = %self.domain, ?resumed, "an I/O error had paused the guest; its overlays are gone, so it is let go on");
+        }
     }
 
     /// Both XMLs of the domain, which must run.

@@ -206,6 +206,7 @@ pub fn recover(
         return Err(error);
     }
     if recovering.problems.is_empty() && !recovering.pen.intent.finished {
+        recovering.committer.let_go_on();
         recovering.pen.record(StepKind::Undone)?;
     }
     let (domain, tag) = (intent.domain.clone(), intent.tag.clone());

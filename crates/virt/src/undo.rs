@@ -95,7 +95,8 @@ pub struct DiskUndone {
 /// Commits every overlay of the still point into its base, pivots, and removes it.
 ///
 /// Disk after disk: commit, ready by the live XML, CPUs stopped, pivot, both XMLs on the base, CPUs on, the base to
-/// stable storage, the overlay renamed and deleted.
+/// stable storage, the overlay renamed and deleted. A guest that an I/O error paused, as when its overlay could not grow,
+/// is let go on in the end.
 ///
 /// # Errors
 /// The first disk that fails ends it; [`recover`](fn@crate::recover) goes on from any point.
@@ -116,6 +117,7 @@ pub fn undo(
     let disks: Result<Vec<_>, Error> =
         disks().map(|disk| committer.bring_home(&disk, &mut pen, progress)).collect();
     let undone = Undone { domain: point.domain.clone(), disks: disks? };
+    committer.let_go_on();
     pen.record(StepKind::Undone)?;
     Ok(undone)
 }

@@ -179,6 +179,13 @@ impl SimHost {
         }
     }
 
+    /// Pauses the guest by an I/O error of a disk, such as no space left for its overlay.
+    pub fn io_error(&self, domain: &DomainId) {
+        if let Some(guest) = self.world().guest(domain) {
+            guest.state = DomainState::Paused(PauseReason::IoError);
+        }
+    }
+
     /// Changes what the guest's agent does from here on.
     pub fn set_agent(&self, domain: &DomainId, agent: SimAgent) {
         if let Some(guest) = self.world().guest(domain) {

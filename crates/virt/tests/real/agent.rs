@@ -60,6 +60,20 @@ pub(crate) fn in_the_lab() {
             assert_home(&lab, &guest);
         }
     }
+    // Shut down from inside with its disk on an overlay: the files are committed on Gluster's mount, and it stays off.
+    let journal = journals.path().join("shut-down");
+    let names: Vec<&str> =
+        Lines::read(&journals.path().join("VirshHere")).iter().map(|step| step.name()).collect();
+    let step = names.iter().position(|found| *found == "snapshot-verified").unwrap();
+    assert_eq!(ran(&lab, "cycle", Way::VirshHere, &journal, Some(step)).signal(), Some(9));
+    let counter = guest.counter().unwrap().unwrap_or(0);
+    guest.wait_counter_above(counter, LIMIT).unwrap();
+    guest.stop().unwrap();
+    let begun = Instant::now();
+    assert!(ran(&lab, "recover", Way::VirshHere, &journal, None).success());
+    println!("  measured: shut down on an overlay, recovered off in {:.1?}", begun.elapsed());
+    assert_eq!(guest.state().unwrap(), "shut off");
+    assert_home(&lab, &guest);
     let checks = guest.restart_and_verify(LIMIT).unwrap();
     assert!(!checks.is_empty() && checks.iter().all(|check| check.ok), "{checks:?}");
 }

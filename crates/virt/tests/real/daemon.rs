@@ -30,6 +30,8 @@ exec sleep infinity
 
 pub(crate) struct Daemon {
     directory: TempDir,
+    /// Holds little, and is there for the daemon's QEMUs too.
+    small: PathBuf,
     holder: Child,
 }
 
@@ -52,6 +54,11 @@ impl Daemon {
         for name in ["etc", "lib", "log", "cache"] {
             fs::create_dir(directory.path().join(name)).unwrap();
         }
+        let small = directory.path().join("small");
+        fs::create_dir(&small).unwrap();
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=12m", "tmpfs"]).arg(&small).status();
+        assert!(mounted.unwrap().success());
         let holder = Command::new("unshare")
             .args(["--mount", "--net", "bash", "-c", SETUP, "setup"])
             .arg(directory.path())
@@ -59,7 +66,7 @@ impl Daemon {
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
-        let daemon = Self { directory, holder };
+        let daemon = Self { directory, small, holder };
         let until = Instant::now() + Duration::from_secs(60);
         while !daemon.virsh(&["list"]).status.success() {
             assert!(Instant::now() < until, "libvirtd does not answer");
@@ -102,6 +109,11 @@ impl Daemon {
 
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// A file system of 12 MiB.
+    pub(crate) fn small(&self) -> &Path {
+        &self.small
     }
 
     /// Kills libvirtd as a crash would, and starts it again.
@@ -158,5 +170,6 @@ impl Drop for Daemon {
         }
         let _ = self.holder.kill();
         let _ = self.holder.wait();
+        let _ = Command::new("umount").arg("-l").arg(&self.small).status();
     }
 }

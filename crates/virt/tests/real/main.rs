@@ -10,6 +10,7 @@ mod daemon;
 mod deaths;
 mod kills;
 mod roles;
+mod space;
 mod stage;
 mod stages;
 #[path = "../suite/mod.rs"]
@@ -63,6 +64,12 @@ fn main() -> ExitCode {
             deaths::libvirtd_in_a_commit(&daemon, way)
         });
         run(&format!("{way:?}: QEMU is killed in a commit"), &|| deaths::qemu_in_a_commit(&daemon, way));
+        if way == Way::Libvirt || std::env::var_os("STILLPOINT_FULL").is_some() {
+            run(&format!("{way:?}: the base's file system is full"), &|| space::of_the_base(&daemon, way));
+            run(&format!("{way:?}: the overlay's file system is full"), &|| {
+                space::of_the_overlay(&daemon, way)
+            });
+        }
         for case in stages::cases(way) {
             let (who, step, delay, suspend) = case;
             let delay = delay.map(|delay| format!(" and {delay} ms")).unwrap_or_default();

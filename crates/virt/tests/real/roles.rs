@@ -8,8 +8,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use stillpoint_virt::{
-    Intent, Journal, JournalError, PlanOptions, Quiesce, RecoverOptions, Step, Tag, TakeOptions, guard, plan,
-    take, undo,
+    Intent, Journal, JournalError, PlanOptions, QemuImg, Quiesce, RecoverOptions, Step, Tag, TakeOptions,
+    guard, plan, take, undo,
 };
 
 use crate::stage::{Way, guards};
@@ -55,7 +55,8 @@ pub(crate) fn recover(arguments: &[String]) -> ExitCode {
     let guard = guards(vec![way.clone(), how.clone()]);
     let intents = Intent::from_steps(&Lines::read(Path::new(journal)));
     let lines = Lines::open(Path::new(journal), usize::MAX);
-    let options = RecoverOptions { undo: undoing(), comparison: None, offline: None };
+    let offline = QemuImg::new();
+    let options = RecoverOptions { undo: undoing(), comparison: None, offline: Some(&offline) };
     let recovery =
         stillpoint_virt::recover(&*hypervisor, &intents[0], &options, &lines, &guard, &mut |_| {}).unwrap();
     assert!(recovery.is_complete(), "{:?}", recovery.problems);

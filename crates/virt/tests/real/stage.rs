@@ -1,7 +1,7 @@
 //! A domain without an operating system, whose writes come from QEMU's monitor.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -76,9 +76,14 @@ pub(crate) struct Real<'a> {
 
 impl<'a> Real<'a> {
     pub(crate) fn new(daemon: &'a Daemon, way: Way) -> Self {
+        Self::below(daemon, way, daemon.directory())
+    }
+
+    /// With its disks' files below this directory.
+    pub(crate) fn below(daemon: &'a Daemon, way: Way, parent: &Path) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("real{}", NUMBER.fetch_add(1, Ordering::SeqCst));
-        let directory = daemon.directory().join(&name);
+        let directory = parent.join(&name);
         fs::create_dir(&directory).unwrap();
         let mut disks = String::new();
         for target in ["vda", "vdb"] {

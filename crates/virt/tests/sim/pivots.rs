@@ -275,3 +275,25 @@ fn a_job_of_someone_else_is_not_touched() {
     assert!(!recovery.is_complete());
     assert!(point.disks[0].disk.overlay.exists());
 }
+
+#[test]
+fn a_guest_that_its_full_overlay_paused_goes_on_once_it_is_home() {
+    let stage = Stage::new();
+    let (log, process) = (Log::default(), stage.host.connect());
+    let point = stage.take(&process, &log).unwrap();
+    stage.host.io_error(&stage.domain);
+    let undone = stage.undo(&process, &point, &log).unwrap();
+    assert!(undone.disks.iter().all(|disk| disk.suspended.is_none()), "it stood still already");
+    stage.assert_clean("undone");
+
+    let stage = Stage::new();
+    let (log, process) = (Log::default(), stage.host.connect());
+    stage.take(&process, &log).unwrap();
+    stage.host.io_error(&stage.domain);
+    assert!(stage.recover(&log).unwrap().is_complete());
+    stage.assert_clean("recovered");
+    // What has nothing to do with us stays as it is.
+    stage.host.io_error(&stage.domain);
+    assert!(stage.recover(&log).unwrap().is_complete());
+    assert!(stage.host.is_suspended(&stage.domain));
+}
