@@ -20,6 +20,7 @@ mod overlay;
 pub mod proof;
 pub mod recover;
 mod report;
+mod resync;
 mod runid;
 mod site;
 mod state;
@@ -34,6 +35,7 @@ pub use overlay::ImageComparison;
 pub use report::{
     DiskReport, DomainReport, Failure, Outcome, PointReport, RunReport, SCHEMA_VERSION, Stage, StageDuration,
 };
+pub use resync::DomainStill;
 pub use runid::{NotARunId, RunId};
 pub use site::{SiteSpec, path_in_volume, unused_mapping};
 pub use state::StateDir;

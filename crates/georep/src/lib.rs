@@ -10,6 +10,7 @@
 //! - [`examine`] looks for what would make a run fail or lie, [`preflight`](fn@preflight) lists what it finds, and
 //!   [`apply`] sets right what is a configuration.
 //! - [`sync`](fn@sync) makes a run and returns a [`Verdict`] that keeps apart what Gluster says and what can be believed.
+//! - [`resync`](fn@resync) has files sent again that a run has left out.
 //!
 //! Only comparing the files on both sides proves what arrived; this crate brings a session to where that is
 //! worth doing.
@@ -22,6 +23,7 @@ mod journal;
 mod log;
 mod name;
 mod preflight;
+mod resync;
 mod runner;
 mod session;
 mod status;
@@ -39,6 +41,7 @@ pub use name::{NameError, SessionName};
 pub use preflight::{
     Check, Examination, Finding, Fix, Fixed, PreflightOptions, Severity, UNSEEN, apply, examine, preflight,
 };
+pub use resync::{NotStill, ResyncError, ResyncFile, ResyncOptions, Resynced, Stillness, resync};
 pub use runner::{Limit, LocalRunner, MAX_OUTPUT, Output, PARENT, RunError, Runner};
 pub use session::{Patience, Session, SessionConfig, Side};
 pub use status::{CheckpointRow, CrawlStatus, Row, SessionStatus, Worker, WorkerStatus};

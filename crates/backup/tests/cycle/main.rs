@@ -3,6 +3,7 @@
 mod crash;
 mod failure;
 mod proof;
+mod resync;
 mod world;
 
 use stillpoint_backup::{AfterRun, Cancel, Error, Outcome, Stage, StateDir};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::run::{AfterRun, StateArgs, duration};
+use super::run::{AfterRun, ConnectArgs, StateArgs, duration};
 use crate::output::Format;
 
 #[derive(Debug, Args)]
@@ -13,7 +13,8 @@ use crate::output::Format;
 Examples:
   stillpoint georep status --session 'gv1 siteB::gv2'
   stillpoint georep doctor --session 'gv1 siteB::gv2' --fix
-  stillpoint georep sync --session 'gv1 siteB::gv2' --mount /mnt/gv1")]
+  stillpoint georep sync --session 'gv1 siteB::gv2' --mount /mnt/gv1
+  stillpoint georep resync --session 'gv1 siteB::gv2' --mount /mnt/gv1 --domain vm1 vms/vm1.qcow2")]
 pub(crate) struct GeorepArgs {
     #[command(subcommand)]
     pub(crate) verb: GeorepVerb,
@@ -27,6 +28,8 @@ pub(crate) enum GeorepVerb {
     Doctor(GeorepDoctorArgs),
     /// Replicate up to now, judge by evidence what came of it, and stop replication again
     Sync(GeorepSyncArgs),
+    /// Have files, or shards of them, sent again that an earlier run left out
+    Resync(GeorepResyncArgs),
 }
 
 /// Which session, and how its primary is reached.
@@ -178,4 +181,51 @@ pub(crate) struct GeorepSyncArgs {
 
     #[command(flatten)]
     pub(crate) logs: LogArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What a silent no-op skipped, or what was given up, is not sent again by itself. This writes a block of each shard back as
+it is, through the mount; the next run sends these shards.
+
+A guest's write must not get in between. So nothing is written unless the domain's live definition shows an overlay of
+ours above the file and no job on that disk, or the domain is off and the file could be locked against every QEMU. That
+is looked at before each block. The session's lock is held meanwhile: no run begins.
+
+Exit codes: 0 done; 1 failed; 5 another run has the session; 6 the file is not known to be still, nothing more was
+written.
+
+Examples:
+  stillpoint georep resync --session 'gv1 siteB::gv2' --mount /mnt/gv1 --domain vm1 vms/vm1.qcow2
+  stillpoint georep resync --session 'gv1 siteB::gv2' --mount /mnt/gv1 --domain vm1 --shards 3,7-9 vms/vm1.qcow2")]
+pub(crate) struct GeorepResyncArgs {
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+
+    /// Where the primary's volume is mounted here
+    #[arg(long, value_name = "DIR", env = "STILLPOINT_MOUNT")]
+    pub(crate) mount: PathBuf,
+
+    /// The domain that the files are disks of, by name or UUID
+    #[arg(long, short, value_name = "NAME", env = "STILLPOINT_DOMAIN")]
+    pub(crate) domain: String,
+
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+
+    #[command(flatten)]
+    pub(crate) connect: ConnectArgs,
+
+    /// Only these shards of the file, counted from 0, such as 3,7-9; all by default
+    #[arg(long, value_name = "N,N-M")]
+    pub(crate) shards: Option<String>,
+
+    /// The size of the file's shards; by default the volume's for --shards, and the smallest there is for whole files, which
+    /// misses none. K, M, G are powers of 1024
+    #[arg(long, value_name = "BYTES", value_parser = super::read::size)]
+    pub(crate) shard_size: Option<u64>,
+
+    /// Files: paths from the volume's root on, or below the mount
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
 }

@@ -30,7 +30,8 @@ pub(crate) use compare::CompareArgs;
 pub(crate) use export::ExportArgs;
 pub(crate) use extract::{CompressionType, DiskFormat, ExtractArgs};
 pub(crate) use georep::{
-    GeorepArgs, GeorepDoctorArgs, GeorepStatusArgs, GeorepSyncArgs, GeorepVerb, LogArgs, SessionArgs,
+    GeorepArgs, GeorepDoctorArgs, GeorepResyncArgs, GeorepStatusArgs, GeorepSyncArgs, GeorepVerb, LogArgs,
+    SessionArgs,
 };
 pub(crate) use image::{DiskArgs, TableArgs, TellArgs};
 pub(crate) use inspect::InspectArgs;

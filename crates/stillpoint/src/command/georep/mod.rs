@@ -1,6 +1,7 @@
 //! `stillpoint georep`.
 
 mod doctor;
+mod resync;
 mod status;
 mod sync;
 
@@ -17,6 +18,7 @@ pub(crate) fn run(args: &GeorepArgs, global: &Global) -> Result<Exit> {
         GeorepVerb::Status(args) => status::run(args),
         GeorepVerb::Doctor(args) => doctor::run(args),
         GeorepVerb::Sync(args) => sync::run(args, global),
+        GeorepVerb::Resync(args) => resync::run(args, global),
     }
 }
 
