@@ -260,3 +260,16 @@ fn a_log_that_moves_on_says_so_and_rsync_s_failures_are_counted() {
     assert_eq!((tries, *last), ([LogFindingKind::ReturnCode; 8].as_slice(), LogFindingKind::MovingOn));
     assert_eq!((scan.batches, scan.no_op_batches), (0, 0));
 }
+
+#[test]
+fn the_words_of_3_7_s_log_are_read_healthy_and_failing() {
+    use LogFindingKind::{EntryFailed, MetaFailed, MovingOn};
+
+    let healthy = log("gluster-3.7", "gsyncd-healthy.log");
+    assert_eq!((healthy.batches, healthy.transferred, healthy.sent_bytes), (1, 6, 25_172_990));
+    assert_eq!((healthy.no_op_batches, healthy.findings.len()), (0, 0));
+    let failing = log("gluster-3.7", "gsyncd-failing.log");
+    assert_eq!((failing.no_op_batches, failing.no_op_files), (1, 2));
+    let found: Vec<_> = failing.findings.iter().map(|f| (f.kind, f.gfids.len())).collect();
+    assert_eq!(found, [(MovingOn, 0), (EntryFailed, 2), (MetaFailed, 1)]);
+}

@@ -280,3 +280,29 @@ fn a_second_run_is_told_who_has_the_session_and_a_signal_stops_replication() {
     assert!(said.contains("which stops replication") && said.contains("cancelled"), "{said}");
     assert!(!fake.has("running"));
 }
+
+#[test]
+fn a_resync_that_can_t_know_who_writes_does_nothing() {
+    let fake = Fake::new();
+    let disk = fake.path("mount/disk");
+    fs::write(&disk, [7; 8192]).expect("written");
+    let before = fs::metadata(&disk).and_then(|m| m.modified()).expect("a time");
+    let resync = |more: &[&str]| {
+        let mut command = stillpoint();
+        command.args(["georep", "resync"]).args(SESSION).arg("--mount").arg(fake.path("mount"));
+        command.arg("--state-dir").arg(fake.path("state")).args(more).env("PATH", fake.path_variable());
+        let output = command.output().expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    // Not without a domain, not without a hypervisor that knows it, and not of nothing.
+    assert_eq!(resync(&["disk"]).0, Some(2));
+    assert_eq!(resync(&["--domain", "vm1"]).0, Some(2));
+    let hypervisor = ["--domain", "vm1", "--backend", "virsh", "--connect", "nothing:///here"];
+    let (code, said) = resync(&[&hypervisor[..], &["disk"]].concat());
+    assert_eq!(code, Some(1), "{said}");
+    for wrong in [&["--shards", "a", "disk"][..], &["--shards", "0", "disk", "other"]] {
+        let (code, said) = resync(&[&hypervisor[..], wrong].concat());
+        assert!(code == Some(1) && said.contains("--shards"), "{said}");
+    }
+    assert_eq!(fs::metadata(&disk).and_then(|m| m.modified()).expect("a time"), before);
+}

@@ -2,6 +2,7 @@
 
 mod cycle;
 mod damage;
+mod georep;
 #[path = "../lab/mod.rs"]
 mod lab;
 mod reading;
@@ -23,6 +24,11 @@ const TESTS: &[Test] = &[
     ("damage::an_older_shard_with_its_mtime_kept_fails_the_run_by_name", damage::older_shard),
     ("damage::verify_names_a_flipped_byte", damage::verify_flipped_byte),
     ("damage::rsyncs_silent_no_op_fails_the_run_although_gluster_reports_complete", damage::silent_no_op),
+    ("georep::the_real_session_is_looked_at_from_both_sides_and_nothing_is_refused", georep::looks),
+    (
+        "georep::a_disk_is_asked_for_again_only_below_an_overlay_and_then_arrives",
+        georep::resync_only_below_an_overlay,
+    ),
     ("cycle::a_second_run_at_once_finds_the_lock_held", cycle::second_run_is_locked_out),
     (
         "cycle::write_behind_on_a_sharded_volume_is_refused_before_anything_is_touched",

@@ -3,6 +3,8 @@
 //! A name, or a part of one, as an argument chooses among them. `STILLPOINT_KEEP_LAB=1` leaves the lab standing.
 #![allow(clippy::unwrap_used, reason = "it is a test")]
 
+mod faults;
+#[path = "../suite/mod.rs"]
 mod suite;
 
 use std::fs;
@@ -15,8 +17,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use stillpoint_georep::{
-    Check, CliErrorKind, Error, LocalRunner, NoJournal, PreflightOptions, Session, SessionName, Severity,
-    SyncOptions, SyncProgress, preflight, sync,
+    Check, CliErrorKind, Error, LocalRunner, NoJournal, NotStill, PreflightOptions, ResyncFile,
+    ResyncOptions, Session, SessionName, Severity, Stillness, SyncOptions, SyncProgress, SystemClock,
+    preflight, resync, sync,
 };
 use stillpoint_lab::{Lab, LabConfig, SiteName};
 
@@ -133,6 +136,46 @@ fn the_silent_no_op_is_complete_and_not_believable(real: &Real) {
     }));
     real.lab.faults().mend_rsync().unwrap();
     caught.unwrap_or_else(|p| std::panic::resume_unwind(p));
+}
+
+/// Nobody writes to the files of these tests but the tests.
+#[derive(Debug)]
+struct Ours;
+
+impl Stillness for Ours {
+    fn prove(&self, _path: &Path, _file: &fs::File) -> Result<String, NotStill> {
+        Ok("only this test writes to it".to_owned())
+    }
+}
+
+fn what_a_no_op_skipped_is_not_sent_again_until_it_is_asked_for(real: &Real) {
+    real.lab.faults().break_rsync().unwrap();
+    real.write("skipped", 21);
+    run_that_may_lie(real);
+    real.lab.faults().mend_rsync().unwrap();
+    assert!(!real.is_same("skipped"), "it was replicated after all");
+    // With everything mended, the next run is believable, and does not bring it.
+    suite::a_healthy_run_is_believable(&real.session(), &real.options(180));
+    assert!(!real.is_same("skipped"), "it was sent again by itself");
+
+    let mount = real.lab.site(SiteName::A).host_mount();
+    let before = fs::read(mount.join("skipped")).unwrap();
+    let files = [ResyncFile { path: mount.join("skipped"), shards: None }];
+    let options = ResyncOptions { mount: mount.clone(), shard_size: 4 << 20 };
+    let (clock, cancel) = (SystemClock::new(), AtomicBool::new(false));
+    let done = timed("a resync of six shards", || {
+        resync(&files, &options, &Ours, &clock, &mut |_, _, _| {}, &cancel).unwrap()
+    });
+    assert_eq!(done[0].shards, 6);
+    assert!(fs::read(mount.join("skipped")).unwrap() == before, "the file was changed");
+    suite::a_healthy_run_is_believable(&real.session(), &real.options(180));
+    assert!(real.is_same("skipped"), "it was not sent");
+}
+
+/// A run that Gluster calls complete, whatever came of it.
+fn run_that_may_lie(real: &Real) {
+    let (verdict, _) = suite::run(&real.session(), &real.options(180));
+    assert!(verdict.unwrap().gluster_says_complete);
 }
 
 fn a_link_cut_in_the_middle_is_said_within_the_time_limit(real: &Real) {
@@ -275,8 +318,33 @@ fn a_session_that_does_not_exist_is_absent(real: &Real) {
 /// A test's name and the test.
 type Case = (&'static str, fn(&Real));
 
+/// What takes a minute or more each, with `STILLPOINT_FULL=1`.
+const LONG: [Case; 6] = [
+    (
+        "a_discard_is_in_no_changelog_and_is_sent_when_it_is_asked_for",
+        faults::a_discard_is_in_no_changelog_and_is_sent_when_it_is_asked_for,
+    ),
+    (
+        "a_rewrite_within_the_same_second_is_skipped_without_the_option_that_the_doctor_asks_for",
+        faults::a_rewrite_within_the_same_second_is_skipped_without_the_option_that_the_doctor_asks_for,
+    ),
+    (
+        "a_brick_that_is_down_from_the_start_fails_the_run_by_name",
+        faults::a_brick_that_is_down_from_the_start_fails_the_run_by_name,
+    ),
+    (
+        "glusterd_killed_at_the_far_side_ends_the_run_in_time",
+        faults::glusterd_killed_at_the_far_side_ends_the_run_in_time,
+    ),
+    ("a_full_far_side_is_never_believed", faults::a_full_far_side_is_never_believed),
+    (
+        "cuts_of_5_60_and_300_seconds_are_sat_out_or_told",
+        faults::cuts_of_5_60_and_300_seconds_are_sat_out_or_told,
+    ),
+];
+
 fn main() -> ExitCode {
-    let cases: [Case; 11] = [
+    let cases: [Case; 13] = [
         ("a_session_that_does_not_exist_is_absent", a_session_that_does_not_exist_is_absent),
         (
             "preflight_finds_nothing_to_refuse_in_a_session_that_is_set_up_well",
@@ -288,6 +356,14 @@ fn main() -> ExitCode {
             a_run_with_nothing_to_do_is_believable_at_either_rollover_time,
         ),
         ("the_silent_no_op_is_complete_and_not_believable", the_silent_no_op_is_complete_and_not_believable),
+        (
+            "what_a_no_op_skipped_is_not_sent_again_until_it_is_asked_for",
+            what_a_no_op_skipped_is_not_sent_again_until_it_is_asked_for,
+        ),
+        (
+            "what_is_given_up_after_its_retries_is_complete_and_not_believable",
+            faults::what_is_given_up_after_its_retries_is_complete_and_not_believable,
+        ),
         ("replication_that_runs_already_is_stopped_first", replication_that_runs_already_is_stopped_first),
         ("cancelling_stops_replication", cancelling_stops_replication),
         (
@@ -304,6 +380,7 @@ fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     let cases: Vec<_> = cases
         .into_iter()
+        .chain(if faults::full() { &LONG[..] } else { &[] }.iter().copied())
         .filter(|(n, _)| wanted.is_empty() || wanted.iter().any(|w| n.contains(w)))
         .collect();
     let mut config = LabConfig::named(INSTANCE);
