@@ -9,6 +9,7 @@ mod map;
 mod mount;
 mod read;
 mod shards;
+mod sync;
 mod volume;
 
 use std::path::{Path, PathBuf};
@@ -83,6 +84,7 @@ pub const ALL: &[(&str, Suite)] = &[
     ("shards", shards::run),
     ("index", index::run),
     ("mount", mount::run),
+    ("sync", sync::run),
 ];
 
 /// A program as the first peer, and other libraries that do the same to the image at `path`.

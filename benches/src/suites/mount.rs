@@ -25,16 +25,8 @@ pub(super) fn run(setting: &Setting) -> Result<Outcome> {
     if setting.quick {
         return Ok(Outcome::Skipped("no volume is mounted for --quick".to_owned()));
     }
-    if !rustix::process::geteuid().is_root() {
-        return Ok(Outcome::Skipped("a mount to measure against takes root".to_owned()));
-    }
-    match stillpoint_lab::missing_packages() {
-        Ok(missing) if missing.is_empty() => {}
-        Ok(missing) => {
-            let missing = missing.join(" ");
-            return Ok(Outcome::Skipped(format!("a mount to measure against takes {missing}")));
-        }
-        Err(error) => return Ok(Outcome::Skipped(format!("a mount to measure against: {error}"))),
+    if let Some(why) = lacking() {
+        return Ok(Outcome::Skipped(format!("a mount to measure against takes {why}")));
     }
     // What an earlier run left that was killed.
     Lab::down(INSTANCE)?;
@@ -43,6 +35,17 @@ pub(super) fn run(setting: &Setting) -> Result<Outcome> {
     let measured = measured?;
     down?;
     Ok(Outcome::Measured(measured))
+}
+
+/// What the lab lacks here, if anything.
+pub(super) fn lacking() -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return Some("root".to_owned());
+    }
+    match stillpoint_lab::missing_packages() {
+        Ok(missing) => (!missing.is_empty()).then(|| missing.join(" ")),
+        Err(error) => Some(format!("Debian ({error})")),
+    }
 }
 
 /// All bricks and the exports lie on one XFS file system.

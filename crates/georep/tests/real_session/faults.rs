@@ -27,7 +27,7 @@ fn and_then(f: impl FnOnce(), then: impl FnOnce()) {
 }
 
 /// Has the whole of a file be sent again.
-fn ask_again(real: &Real, name: &str) {
+pub(crate) fn ask_again(real: &Real, name: &str) {
     let mount = real.lab.site(SiteName::A).host_mount();
     let files = [ResyncFile { path: mount.join(name), shards: None }];
     let options = ResyncOptions { mount, shard_size: 4 << 20 };
