@@ -17,9 +17,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use stillpoint_georep::{
-    Check, CliErrorKind, Error, LocalRunner, NoJournal, NotStill, PreflightOptions, ResyncFile,
-    ResyncOptions, Session, SessionName, Severity, Stillness, SyncOptions, SyncProgress, SystemClock,
-    preflight, resync, sync,
+    Check, CliErrorKind, Error, LocalRunner, NoJournal, NotStill, PreflightOptions, Session, SessionName,
+    Severity, Stillness, SyncOptions, SyncProgress, preflight, sync,
 };
 use stillpoint_lab::{Lab, LabConfig, SiteName};
 
