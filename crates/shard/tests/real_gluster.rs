@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mounted::{
-    Bench, MIB, SHARD, all_zeros, audit, audits_clean, listed, open, pattern, put, read, volume_of,
-    write_files,
+    Bench, MIB, SHARD, all_zeros, audit, audits_clean, deleted_are_saved, listed, missed_deletions_are_told,
+    open, pattern, put, read, volume_of, write_files,
 };
 use stillpoint_lab::{Redundancy, SiteName};
 use stillpoint_shard::audit::{Problem, Severity};
@@ -125,10 +125,12 @@ fn what_a_mount_wrote_is_read_from_the_bricks_and_without_some_of_them() {
                 refused(&bench, site, &[0, 1], &names);
                 refused(&bench, site, &[2, 3], &names);
                 refused(&bench, site, &[0, 2, 3], &names);
+                missed_deletions_are_told(&bench, site);
             }
             SiteName::B => {
                 refused(&bench, site, &[0], &names);
                 refused(&bench, site, &[1], &names);
+                deleted_are_saved(&bench, site);
             }
         }
     }

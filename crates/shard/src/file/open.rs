@@ -107,6 +107,12 @@ impl ShardedFile {
         options.check()?;
         let what = || name.to_string();
         let (stat, gone) = match (Stat::look_with(&inner, &place, &what, options), &name) {
+            (Ok(Some(_)), FileRef::Gfid(gfid)) if inner.is_deleted(&place, *gfid)? => {
+                match remains(&inner, *gfid, options, None, &what)? {
+                    (marker, Some(gone)) if gone.remains == Remains::Deleted => (marker, Some(gone)),
+                    _ => return Err(ShardError::NotFound { what: what() }),
+                }
+            }
             (Ok(Some(stat)), _) => (Some(stat), None),
             (Ok(None), FileRef::Gfid(gfid)) => remains(&inner, *gfid, options, None, &what)?,
             (Err(error @ ShardError::Unknown { .. }), FileRef::Gfid(gfid)) => {

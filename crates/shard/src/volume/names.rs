@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-use super::{Inner, Volume};
+use super::{Inner, Place, Volume};
 use crate::ShardError;
 use crate::finding::Finding;
 use crate::raw::xattr;
-use crate::tree::{BrickTree, Found, LINKTO_MODE};
+use crate::tree::{BrickTree, Found, Kind, LINKTO_MODE};
 
 /// More paths of one gfid are not told: hard links, and what bricks contradict each other about.
 const PATHS: usize = 1024;
@@ -74,6 +74,33 @@ impl Inner {
             }
         }
         Ok(found)
+    }
+
+    /// Whether a gfid whose handle is at `place` is a deleted file's: bricks that missed the deletion have the handle still.
+    /// Handles are in no directory, so that no counter tells of it; what the names that they tell of themselves lead to does.
+    /// Of a dispersed set's bricks most have to have it anyway.
+    pub(crate) fn is_deleted(&self, place: &Place, gfid: Uuid) -> Result<bool, ShardError> {
+        let differ = self.sets.iter().zip(&place.dirs).any(|(set, dir)| {
+            let has = |i: usize| {
+                let (tree, member) = (set.tree(i)?, dir.members.get(i)?.as_ref());
+                Some(member.is_some_and(|member| tree.kind(member, &place.name) != Kind::Nothing))
+            };
+            let have: Vec<bool> = (0..set.trees.len()).filter_map(has).collect();
+            set.code.is_none() && have.contains(&true) && have.contains(&false)
+        });
+        if !differ {
+            return Ok(false);
+        }
+        let paths = self.paths_told(gfid)?;
+        for path in &paths {
+            match self.entry_at(path) {
+                Ok(entry) if entry.gfid == Some(gfid) => return Ok(false),
+                Ok(_) | Err(ShardError::NotFound { .. }) => {}
+                // It is not known, and so not deleted.
+                Err(_) => return Ok(false),
+            }
+        }
+        Ok(!paths.is_empty())
     }
 
     /// The paths that the bricks tell of a file or directory, whether or not these lead to it.

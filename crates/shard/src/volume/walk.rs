@@ -297,6 +297,9 @@ impl Inner {
         let path = PathBuf::from(format!("gfid:{gfid}"));
         let place = self.place_of_gfid(gfid)?;
         let not_found = || ShardError::NotFound { what: format!("gfid:{gfid}") };
+        if self.is_deleted(&place, gfid)? {
+            return Err(not_found());
+        }
         self.entry_in(&place, path, Kind::File)?.ok_or_else(not_found)
     }
 }

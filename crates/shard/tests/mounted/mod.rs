@@ -3,10 +3,11 @@
 
 mod audit;
 mod compare;
+mod deleted;
 mod made;
 
 use std::fs::{self, OpenOptions as Open};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, symlink};
 use std::path::{Path, PathBuf};
 
 use stillpoint_lab::{Lab, LabConfig, Redundancy, SiteName, VolumeConfig, VolumeLayout};
@@ -15,6 +16,7 @@ use stillpoint_storage::Storage;
 
 pub(crate) use audit::{audit, audits_clean};
 pub(crate) use compare::{all_zeros, equal, equals_the_mounts, listed, most, only, some, subsets, whole};
+pub(crate) use deleted::{deleted_are_saved, missed_deletions_are_told};
 pub(crate) use made::{Made, brick_paths, undescribed, volume_of};
 
 pub(crate) const MIB: u64 = 1 << 20;
@@ -136,6 +138,12 @@ pub(crate) fn write_files(mount: &Path) -> Vec<String> {
     put(&mount.join("linked"), 0, 70, SHARD + 5);
     fs::hard_link(mount.join("linked"), mount.join("vms/other name")).unwrap();
     names.extend(["sparse", "cut", "punched", "linked", "vms/other name"].map(str::to_owned));
+    // A renamed symbolic link has one of DHT's link files, too.
+    for number in 0..4 {
+        let old = mount.join("to-rename");
+        symlink("sparse", &old).unwrap();
+        fs::rename(&old, mount.join(format!("vms/link-{number}"))).unwrap();
+    }
     names
 }
 

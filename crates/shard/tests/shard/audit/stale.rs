@@ -1,9 +1,22 @@
 //! What is left on bricks that were away while something was deleted.
 
 use stillpoint_shard::audit::{Problem, Severity};
+use stillpoint_shard::{FileRef, Remains, ShardError};
 
-use super::super::support::Built;
-use super::{audit, dispersed, gfid, only, replicated};
+use super::super::support::{Built, bytes, pattern};
+use super::{SHARD, audit, dispersed, gfid, holders, only, replicated};
+
+/// Gives each copy of the disk its own name, as Gluster does.
+fn name(built: &mut Built) {
+    let parent = gfid(built, 0, "vms");
+    for brick in holders(built, "vms/disk") {
+        let value = format!("{parent}/disk");
+        built
+            .trees
+            .set_xattr(brick, "vms/disk", "trusted.gfid2path.0123456789abcdef", value.as_bytes())
+            .unwrap();
+    }
+}
 
 /// Deletes the disk while brick 1 is away, its shards and the marker, too.
 fn delete_without_one(built: &mut Built) {
@@ -18,6 +31,7 @@ fn delete_without_one(built: &mut Built) {
 fn shards_of_a_deleted_file_on_a_brick_that_was_away_are_no_orphans() {
     for mut built in [replicated(2), replicated(3), dispersed(3, 1)] {
         let id = gfid(&built, 1, "vms/disk");
+        name(&mut built);
         delete_without_one(&mut built);
         let (findings, summary) = audit(&built);
         let brick = built.name(1);
@@ -30,15 +44,35 @@ fn shards_of_a_deleted_file_on_a_brick_that_was_away_are_no_orphans() {
         assert_eq!(stale.problem, Problem::ShardsStale { shards: 4, bricks: vec![brick] });
         assert_eq!((stale.gfid, stale.severity()), (Some(id), Severity::Attention));
         assert_eq!(summary.worst(), Some(Severity::Attention), "{findings:#?}");
+        // The handle that the brick has still is no file: its shards would read as zeros.
+        let by_gfid = FileRef::Gfid(id);
+        let volume = built.volume(&[]).unwrap();
+        let dispersed = built.trees.is_dispersed();
+        // Of fragments it takes more bricks to say that there is none.
+        for error in [volume.open_file(&by_gfid).unwrap_err(), volume.entry(&by_gfid).unwrap_err()] {
+            match error {
+                ShardError::NotFound { .. } => {}
+                ShardError::Unknown { .. } if dispersed => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        // Nobody contradicts that brick where it is all there is.
+        if built.trees.brick_count() == 2 {
+            let file = built.volume(&[0]).unwrap().open_file(&by_gfid).unwrap();
+            assert_eq!(bytes(&file).unwrap(), pattern(1, 5 * SHARD));
+        }
     }
 }
 
 #[test]
 fn shards_that_wait_to_be_deleted_are_told_as_such_though_a_brick_has_the_name_still() {
     for mut built in [replicated(2), dispersed(3, 1)] {
+        name(&mut built);
         built.trees.set_up(1, false);
         let id = built.trees.delete_base("vms/disk").unwrap();
         built.trees.set_up(1, true);
+        let left = built.volume(&[]).unwrap().open_file(&FileRef::Gfid(id)).unwrap();
+        assert_eq!((left.remains(), left.size()), (Some(Remains::Deleted), 5 * SHARD as u64));
         let (findings, _) = audit(&built);
         let deleted = only(&findings, |problem| matches!(problem, Problem::Deleted { shards: 4, .. }));
         assert_eq!(deleted.gfid, Some(id), "{findings:#?}");
