@@ -6,6 +6,7 @@ mod afr;
 mod audit;
 mod bricks_alone;
 mod code;
+mod cost;
 mod dht;
 mod disperse;
 mod hostile;
