@@ -11,7 +11,7 @@ use super::{Inner, Place, Volume};
 use crate::ShardError;
 use crate::finding::Finding;
 use crate::raw::xattr;
-use crate::tree::{BrickTree, Found, Kind, LINKTO_MODE};
+use crate::tree::{BrickTree, Found, Handle, LINKTO_MODE};
 
 /// More paths of one gfid are not told: hard links, and what bricks contradict each other about.
 const PATHS: usize = 1024;
@@ -80,14 +80,20 @@ impl Inner {
     /// Handles are in no directory, so that no counter tells of it; what the names that they tell of themselves lead to does.
     /// Of a dispersed set's bricks most have to have it anyway.
     pub(crate) fn is_deleted(&self, place: &Place, gfid: Uuid) -> Result<bool, ShardError> {
-        let differ = self.sets.iter().zip(&place.dirs).any(|(set, dir)| {
-            let has = |i: usize| {
-                let (tree, member) = (set.tree(i)?, dir.members.get(i)?.as_ref());
-                Some(member.is_some_and(|member| tree.kind(member, &place.name) != Kind::Nothing))
-            };
-            let have: Vec<bool> = (0..set.trees.len()).filter_map(has).collect();
-            set.code.is_none() && have.contains(&true) && have.contains(&false)
-        });
+        let mut differ = false;
+        for (set, dir) in self.sets.iter().zip(&place.dirs).filter(|(set, _)| set.code.is_none()) {
+            let (mut have, mut lack) = (false, false);
+            for (i, member) in dir.members.iter().enumerate() {
+                let Some(tree) = set.tree(i) else { continue };
+                match member.as_ref().map(|member| tree.handle_in(member, &place.name)).transpose()? {
+                    None | Some(Handle::Nothing) => lack = true,
+                    // One that lost its name is nobody's: no brick can have missed that.
+                    Some(Handle::File { names: 1, .. }) => return Ok(false),
+                    Some(_) => have = true,
+                }
+            }
+            differ |= have && lack;
+        }
         if !differ {
             return Ok(false);
         }

@@ -1,10 +1,10 @@
 //! What is left on bricks that were away while something was deleted.
 
 use stillpoint_shard::audit::{Problem, Severity};
-use stillpoint_shard::{FileRef, Remains, ShardError};
+use stillpoint_shard::{FileRef, OpenOptions, Remains, ShardError, Volume};
 
 use super::super::support::{Built, bytes, pattern};
-use super::{SHARD, audit, dispersed, gfid, holders, only, replicated};
+use super::{SHARD, audit, dispersed, gfid, holders, only, replicated, take};
 
 /// Gives each copy of the disk its own name, as Gluster does.
 fn name(built: &mut Built) {
@@ -92,4 +92,19 @@ fn a_file_that_another_took_the_name_of_is_gone_with_its_shards() {
     let (findings, summary) = audit(&built);
     let stale = only(&findings, |problem| matches!(problem, Problem::ShardsStale { shards: 4, .. }));
     assert_eq!((stale.gfid, summary.worst()), (Some(id), Some(Severity::Attention)), "{findings:#?}");
+}
+
+/// One brick lost the name, the other all of it: nobody says that the file was deleted, and what there is is read.
+#[test]
+fn a_handle_without_any_name_is_still_read_by_its_gfid() {
+    let mut built = replicated(2);
+    name(&mut built);
+    let id = gfid(&built, 0, "vms/disk");
+    built.trees.save().unwrap();
+    let topology = built.topology();
+    take(&built, 1, "vms/disk");
+    std::fs::remove_file(built.path(0, "vms/disk")).unwrap();
+    let volume = Volume::open(topology, &built.map(&[]), OpenOptions::default()).unwrap();
+    let file = volume.open_file(&FileRef::Gfid(id)).unwrap();
+    assert_eq!(bytes(&file).unwrap(), pattern(1, 5 * SHARD));
 }
