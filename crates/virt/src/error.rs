@@ -121,6 +121,26 @@ pub enum Error {
         /// What was said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// An internal snapshot is not what was planned.
+    #[error(
+        "the internal snapshot of domain '{domain}' can't be relied on: {cause}. Run recover, which deletes it"
+    )]
+    NotAsPlanned {
+        /// The domain's name.
+        domain: String,
+        /// Why.
+        cause: &'static str,
+    },
+    /// Another job of the whole domain does not end.
+    #[error(
+        "domain '{domain}' is busy with a job of its own for more than {after:.0?}: wait for it, or end it with 'virsh domjobabort', then run recover"
+    )]
+    Busy {
+        /// The domain's name.
+        domain: String,
+        /// How long was waited.
+        after: Duration,
+    },
     /// The domain must run for what is to be done.
     #[error("domain '{domain}' is off, and its disks are on overlays: {remedy}")]
     NotRunning {
@@ -152,7 +172,9 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Call(error) => error.is_retryable(),
-            Self::Deadline { .. } | Self::JobVanished { .. } | Self::Offline { .. } => true,
+            Self::Deadline { .. } | Self::JobVanished { .. } | Self::Offline { .. } | Self::Busy { .. } => {
+                true
+            }
             _ => false,
         }
     }

@@ -84,6 +84,25 @@ pub trait Hypervisor: Send + Sync + fmt::Debug {
     /// After *any* error the snapshot may exist all the same: read the XML again.
     fn snapshot(&self, domain: &DomainId, xml: &str) -> Result<(), CallError>;
 
+    /// Makes the internal snapshot that this `<domainsnapshot>` describes, with the flag `VALIDATE`, of a domain that
+    /// runs or is off, and waits for it, at most so long: a guest's memory may be written meanwhile.
+    ///
+    /// # Errors
+    /// After *any* error the snapshot may exist, or come to exist: list the snapshots.
+    fn snapshot_internal(&self, domain: &DomainId, xml: &str, deadline: Duration) -> Result<(), CallError>;
+
+    /// The names of the snapshots that libvirt keeps metadata of, in no particular order.
+    ///
+    /// # Errors
+    /// When there is no such domain, or no answer.
+    fn snapshots(&self, domain: &DomainId) -> Result<Vec<String>, CallError>;
+
+    /// Deletes the snapshot of this name, with what it holds.
+    ///
+    /// # Errors
+    /// When there is no such domain or snapshot. After any other error it may be gone, or go later.
+    fn delete_snapshot(&self, domain: &DomainId, name: &str) -> Result<(), CallError>;
+
     /// Starts an active block commit and returns while it runs.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::journal::{Instance, IntendedDisk, Step, StepKind};
-use crate::{DomainId, Tag};
+use crate::{DomainId, InternalProgress, Tag};
 
 /// What the journal says of one still point of one domain: the names, and how far it got.
 ///
@@ -18,6 +18,8 @@ pub struct Intent {
     pub tag: Tag,
     /// Its disks, in the order of the snapshot.
     pub disks: Vec<DiskIntent>,
+    /// How far its internal snapshot got, if it is one.
+    pub internal: Option<InternalProgress>,
     /// Whether freezing may have begun without a thaw known after it.
     pub maybe_frozen: bool,
     /// Whether freezing is known to have succeeded without a thaw known after it.
@@ -93,7 +95,9 @@ impl Intent {
     /// Whether anything may be left to do.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.maybe_frozen || self.maybe_suspended || (!self.finished && !self.disks.is_empty())
+        self.maybe_frozen
+            || self.maybe_suspended
+            || (!self.finished && (!self.disks.is_empty() || self.internal.is_some()))
     }
 
     /// The intent about one disk.
@@ -109,6 +113,7 @@ impl Intent {
             domain,
             tag,
             disks: Vec::new(),
+            internal: None,
             maybe_frozen: false,
             frozen: false,
             maybe_suspended: false,
@@ -140,6 +145,10 @@ impl Intent {
                     disk.progressed = disk.progressed.max(Progressed::SnapshotVerified);
                 }
             }
+            StepKind::InternalIntended { .. } => self.internally(InternalProgress::Intended, false),
+            StepKind::InternalVerified => self.internally(InternalProgress::Verified, true),
+            StepKind::InternalDeletionIntended => self.internally(InternalProgress::DeletionIntended, false),
+            StepKind::InternalDeleted => self.internally(InternalProgress::Deleted, true),
             StepKind::SnapshotAbandoned | StepKind::Undone => self.finished = true,
             StepKind::CommitIntended { target } => {
                 // Only a commit that starts anew goes back: what an earlier pivot of this disk may have
@@ -176,6 +185,10 @@ impl Intent {
                 self.with(target, |disk| disk.quarantine = Some(quarantine.clone()));
             }
         }
+    }
+
+    fn internally(&mut self, progress: InternalProgress, finished: bool) {
+        (self.internal, self.finished) = (self.internal.max(Some(progress)), finished);
     }
 
     /// Whether this disk's pivot was asked for, its end never seen, and all between was with the CPUs stopped.

@@ -148,6 +148,17 @@ pub enum StepKind {
         /// Where it is now.
         quarantine: PathBuf,
     },
+    /// An internal snapshot will be asked for. From here on it may exist, and the guest stand still while it is made.
+    InternalIntended {
+        /// Whether the guest's memory is part of it.
+        with_memory: bool,
+    },
+    /// The hypervisor lists the internal snapshot. It stands until it is deleted.
+    InternalVerified,
+    /// The internal snapshot will be deleted.
+    InternalDeletionIntended,
+    /// The hypervisor lists the internal snapshot no more.
+    InternalDeleted,
     /// Every disk is on its base, and nothing of this still point is left.
     Undone,
 }
@@ -173,6 +184,10 @@ impl StepKind {
             Self::OverlayRemovalIntended { .. } => "overlay-removal-intended",
             Self::OverlayRemoved { .. } => "overlay-removed",
             Self::OverlayKept { .. } => "overlay-kept",
+            Self::InternalIntended { .. } => "internal-intended",
+            Self::InternalVerified => "internal-verified",
+            Self::InternalDeletionIntended => "internal-deletion-intended",
+            Self::InternalDeleted => "internal-deleted",
             Self::Undone => "undone",
         }
     }

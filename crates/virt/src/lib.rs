@@ -36,6 +36,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! There is another way: [`plan_internal`](fn@plan_internal) and [`take_internal`](fn@take_internal) snapshot all disks
+//! inside of their own files, with the guest's memory where it runs. Nothing has to be undone then; the guest stands
+//! still while its memory is written.
+//!
 //! # Backends
 //!
 //! [`Hypervisor`] is the one trait. [`Virsh`] runs the program, one process a call, and is always there;
@@ -101,6 +105,7 @@ mod files;
 pub mod guard;
 mod hypervisor;
 mod intent;
+mod internal;
 mod journal;
 #[cfg(feature = "libvirt")]
 mod libvirt;
@@ -125,6 +130,10 @@ pub use hypervisor::{
     Backend, BlockJob, CommitSpec, DomainId, DomainState, Hypervisor, PauseReason, Version, Versions, Which,
 };
 pub use intent::{DiskIntent, Intent, Progressed};
+pub use internal::{
+    InternalOptions, InternalPlan, InternalPoint, InternalProgress, plan_internal, prune_internal,
+    take_internal,
+};
 pub use journal::{Instance, IntendedDisk, Journal, JournalError, NullJournal, Step, StepKind};
 #[cfg(feature = "libvirt")]
 pub use libvirt::Libvirt;

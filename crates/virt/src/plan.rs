@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::escape;
 use crate::{DomainId, Error, Hypervisor, IntendedDisk, Tag};
-use neighbours::Neighbours;
+pub(crate) use neighbours::Neighbours;
+pub(crate) use preflight::{Findings, is_inside};
 
 /// What to plan.
 #[derive(Debug, Clone)]
@@ -149,6 +150,8 @@ pub enum Check {
     Chain,
     /// The overlays' names are free and differ.
     OverlayNames,
+    /// Nothing of the machine forbids saving the guest's memory (internal snapshots).
+    Machine,
     /// AppArmor will not deny the commit.
     AppArmor,
     /// `SELinux` lets QEMU use images on a FUSE mount.

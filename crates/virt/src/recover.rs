@@ -10,7 +10,7 @@ use crate::commit::Committer;
 use crate::pen::Pen;
 use crate::{
     CommitProgress, DiskCondition, DiskObservation, DomainId, Error, GuardSpawner, Hypervisor, Intent,
-    Journal, Observation, OfflineCommit, OverlayComparison, StepKind, Tag, UndoOptions, observe,
+    Journal, Observation, OfflineCommit, OverlayComparison, StepKind, Tag, UndoOptions, internal, observe,
 };
 use act::Recovering;
 
@@ -64,6 +64,8 @@ pub enum Action {
         /// The disk.
         target: String,
     },
+    /// Delete the internal snapshot, if it is there.
+    DeleteSnapshot,
     /// Compare this disk's overlay with its base.
     Compare {
         /// The disk.
@@ -143,7 +145,7 @@ impl Action {
 
     fn target(&self) -> Option<&str> {
         match self {
-            Self::Thaw | Self::Resume => None,
+            Self::Thaw | Self::Resume | Self::DeleteSnapshot => None,
             Self::Commit { target }
             | Self::CommitOffline { target }
             | Self::Wait { target }
@@ -165,6 +167,9 @@ pub fn foresee(
     intent: &Intent,
     options: &RecoverOptions<'_>,
 ) -> Result<Recovery, Error> {
+    if intent.internal.is_some() && intent.is_open() {
+        return internal::foresee(hypervisor, intent);
+    }
     let observation = observe(hypervisor, intent)?;
     let problems = obstacle::all(&observation, intent, options);
     let settled: Vec<String> = problems.iter().filter_map(|problem| problem.target.clone()).collect();
@@ -191,6 +196,9 @@ pub fn recover(
     guard: &dyn GuardSpawner,
     progress: &mut dyn FnMut(CommitProgress),
 ) -> Result<Recovery, Error> {
+    if intent.internal.is_some() && intent.is_open() {
+        return internal::recover(hypervisor, intent, options, journal);
+    }
     let observation = observe(hypervisor, intent)?;
     let mut recovering = Recovering {
         committer: Committer { hypervisor, domain: &intent.domain, options: &options.undo, guard },

@@ -105,6 +105,10 @@ pub enum Consistency {
         /// How many.
         frozen: u32,
     },
+    /// The whole machine with its memory, at one moment: an internal snapshot of a guest that ran.
+    Memory,
+    /// Of a domain that was off: as its guest left it when it shut down.
+    Off,
     /// As after a power cut.
     Crash {
         /// Why no more can be said.

@@ -85,6 +85,17 @@ impl Virsh {
         arguments: &[&str],
         input: &str,
     ) -> Result<String, CallError> {
+        self.call_within(self.deadline, call, domain, arguments, input)
+    }
+
+    fn call_within(
+        &self,
+        deadline: Duration,
+        call: &'static str,
+        domain: Option<&DomainId>,
+        arguments: &[&str],
+        input: &str,
+    ) -> Result<String, CallError> {
         let name = domain.map(|domain| domain.name.as_str());
         let uuid = domain.map(|domain| domain.uuid.to_string());
         let mut all = vec![call];
@@ -92,14 +103,14 @@ impl Virsh {
             all.extend(["--domain", uuid]);
         }
         all.extend(arguments);
-        let ended = process::run(&self.argv(&all), input, self.deadline).map_err(|error| match error {
+        let ended = process::run(&self.argv(&all), input, deadline).map_err(|error| match error {
             process::Failure::Start(error) => CallError::new(
                 call,
                 name,
                 CallErrorKind::Connection,
                 format!("can't run {}: {error}", self.program),
             ),
-            process::Failure::Deadline => CallError::deadline(call, name, self.deadline),
+            process::Failure::Deadline => CallError::deadline(call, name, deadline),
         })?;
         if ended.success {
             return Ok(ended.stdout);
@@ -216,6 +227,20 @@ impl Hypervisor for Virsh {
     fn snapshot(&self, domain: &DomainId, xml: &str) -> Result<(), CallError> {
         let options = ["--xmlfile", "/dev/stdin", "--disk-only", "--atomic", "--no-metadata", "--validate"];
         self.call("snapshot-create", Some(domain), &options, xml).map(drop)
+    }
+
+    fn snapshot_internal(&self, domain: &DomainId, xml: &str, deadline: Duration) -> Result<(), CallError> {
+        let options = ["--xmlfile", "/dev/stdin", "--validate"];
+        self.call_within(deadline, "snapshot-create", Some(domain), &options, xml).map(drop)
+    }
+
+    fn snapshots(&self, domain: &DomainId) -> Result<Vec<String>, CallError> {
+        let text = self.on("snapshot-list", domain, &["--name"])?;
+        Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
+    }
+
+    fn delete_snapshot(&self, domain: &DomainId, name: &str) -> Result<(), CallError> {
+        self.on("snapshot-delete", domain, &["--snapshotname", name]).map(drop)
     }
 
     fn commit(&self, domain: &DomainId, spec: &CommitSpec) -> Result<(), CallError> {

@@ -92,3 +92,24 @@ fn a_daemon_that_is_not_there_is_an_error_of_connecting() {
         connect(BackendChoice::Libvirt, "qemu+unix:///system?socket=/nonexistent/socket").unwrap_err();
     assert_eq!(error.call_kind(), Some(CallErrorKind::Connection), "{error}");
 }
+
+#[test]
+fn internal_snapshots_are_made_listed_and_deleted() {
+    // A machine of its own: the default one's state is shared with the other tests.
+    let directory = tempfile::tempdir().unwrap();
+    let node = directory.path().join("node.xml");
+    let domain =
+        "<domain type='test'><name>own</name><memory>8192</memory><os><type>hvm</type></os></domain>";
+    std::fs::write(&node, format!("<node>{domain}</node>")).unwrap();
+    let hypervisor = connect(BackendChoice::Libvirt, &format!("test://{}", node.display())).unwrap();
+    let domain = hypervisor.find("own").unwrap();
+    let xml = "<domainsnapshot><name>stillpoint-a</name></domainsnapshot>";
+    hypervisor.snapshot_internal(&domain, xml, Duration::from_secs(10)).unwrap();
+    hypervisor.snapshot_internal(&domain, xml, Duration::from_secs(10)).unwrap_err();
+    assert_eq!(hypervisor.snapshots(&domain).unwrap(), ["stillpoint-a"]);
+    assert_eq!(hypervisor.snapshot_count(&domain).unwrap(), 1);
+    hypervisor.delete_snapshot(&domain, "stillpoint-a").unwrap();
+    hypervisor.delete_snapshot(&domain, "stillpoint-a").unwrap_err();
+    hypervisor.delete_snapshot(&domain, "a\0").unwrap_err();
+    assert_eq!(hypervisor.snapshots(&domain).unwrap(), Vec::<String>::new());
+}

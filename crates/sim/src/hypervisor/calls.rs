@@ -1,8 +1,5 @@
-//! One process's connection to a simulated machine.
+//! What each call does.
 
-use std::panic;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use stillpoint_virt::domain::Domain;
@@ -11,175 +8,11 @@ use stillpoint_virt::{
     PauseReason, Versions, Which,
 };
 
-use super::domain::{Drive, Guest, Job, Phase, SimAgent};
-use super::faults::{Call, Failure};
-use super::{SimHost, World, overlay, snapshot, xml};
-
-/// One process's connection. Clones are the same process.
-#[derive(Debug, Clone)]
-pub struct SimHypervisor {
-    host: SimHost,
-    process: Arc<Process>,
-}
-
-#[derive(Debug, Default)]
-struct Process {
-    dead: AtomicBool,
-    calls: AtomicU64,
-    /// The call at which it dies, counted from 1; 0 for never.
-    dies_at: AtomicU64,
-    dies_after: AtomicBool,
-    panics: AtomicBool,
-}
-
-/// How a process dies at a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Crash {
-    /// Before the call has its effect.
-    Before,
-    /// When the call has had its effect, before the answer.
-    After,
-}
-
-/// What a process that dies by unwinding panics with.
-#[derive(Debug, Clone, Copy)]
-pub struct SimCrash;
-
-impl SimHypervisor {
-    pub(super) fn new(host: SimHost) -> Self {
-        Self { host, process: Arc::default() }
-    }
-
-    /// Lets the process die at its `n`th call from now (from 1 on): that call and all later ones fail, and, from
-    /// there on, have no effect.
-    pub fn crash_at(&self, n: u64, crash: Crash) {
-        let at = self.process.calls.load(Ordering::SeqCst) + n;
-        self.process.dies_at.store(at, Ordering::SeqCst);
-        self.process.dies_after.store(crash == Crash::After, Ordering::SeqCst);
-    }
-
-    /// Makes the death that [`crash_at`](Self::crash_at) sets a panic with [`SimCrash`], so that nothing after it
-    /// runs but destructors.
-    pub fn crash_by_unwinding(&self) {
-        self.process.panics.store(true, Ordering::SeqCst);
-    }
-
-    /// Kills the process: none of its calls has any effect from here on.
-    pub fn kill(&self) {
-        self.process.dead.store(true, Ordering::SeqCst);
-    }
-
-    /// Whether the process is dead.
-    #[must_use]
-    pub fn is_dead(&self) -> bool {
-        self.process.dead.load(Ordering::SeqCst)
-    }
-
-    /// How many calls it has made.
-    #[must_use]
-    pub fn calls(&self) -> u64 {
-        self.process.calls.load(Ordering::SeqCst)
-    }
-
-    fn call<T>(
-        &self,
-        call: Call,
-        name: &'static str,
-        effect: impl FnOnce(&mut World) -> Result<T, CallError>,
-    ) -> Result<T, CallError> {
-        let gone = || CallError::new(name, None, Kind::Connection, "this process was killed");
-        if self.is_dead() {
-            return Err(gone());
-        }
-        let number = self.process.calls.fetch_add(1, Ordering::SeqCst) + 1;
-        let dies = self.process.dies_at.load(Ordering::SeqCst) == number;
-        let dies_after = self.process.dies_after.load(Ordering::SeqCst);
-        if dies && !dies_after {
-            return Err(self.die(gone()));
-        }
-        let done = {
-            let mut world = self.host.world();
-            let injected =
-                world.injections.iter_mut().find(|injection| injection.call == call && injection.left > 0);
-            let failure = injected.map(|injection| {
-                injection.left -= 1;
-                injection.failure.clone()
-            });
-            match failure {
-                Some(failure @ Failure::Refused(_)) => Err(failure.error(name)),
-                Some(failure @ Failure::AnswerLost(_)) => {
-                    effect(&mut world).and_then(|_| Err(failure.error(name)))
-                }
-                None => effect(&mut world),
-            }
-        };
-        if dies {
-            return Err(self.die(gone()));
-        }
-        done
-    }
-
-    fn die(&self, error: CallError) -> CallError {
-        self.kill();
-        if self.process.panics.load(Ordering::SeqCst) {
-            panic::panic_any(SimCrash);
-        }
-        error
-    }
-
-    fn on<T>(
-        &self,
-        call: Call,
-        name: &'static str,
-        domain: &DomainId,
-        effect: impl FnOnce(&mut Guest) -> Result<T, (Kind, String)>,
-    ) -> Result<T, CallError> {
-        self.call(call, name, |world| {
-            let error =
-                |(kind, message): (Kind, String)| CallError::new(name, Some(&domain.name), kind, message);
-            let guest = world.guest(domain).ok_or_else(|| {
-                error((Kind::NoDomain, "Domain not found: no domain with that UUID".into()))
-            })?;
-            effect(guest).map_err(error)
-        })
-    }
-
-    fn agent(
-        &self,
-        call: Call,
-        name: &'static str,
-        domain: &DomainId,
-        effect: impl FnOnce(&mut Guest, u32) -> u32,
-    ) -> Result<u32, CallError> {
-        self.on(call, name, domain, |guest| {
-            active(guest)?;
-            match guest.agent {
-                SimAgent::Absent => {
-                    Err((Kind::AgentUnavailable, "QEMU guest agent is not configured".into()))
-                }
-                SimAgent::Disconnected => {
-                    Err((Kind::AgentUnavailable, "QEMU guest agent is not connected".into()))
-                }
-                SimAgent::Hangs => {
-                    assert!(
-                        guest.agent_timeout,
-                        "the guest agent was called without a time-out: it hangs for ever"
-                    );
-                    Err((Kind::AgentTimeout, "guest agent command timed out".into()))
-                }
-                SimAgent::Answers { .. } if !guest.runs() => {
-                    Err((Kind::AgentTimeout, "guest agent command timed out: the domain is paused".into()))
-                }
-                SimAgent::Answers { file_systems } => Ok(effect(guest, file_systems)),
-            }
-        })
-    }
-}
-
-fn active(guest: &Guest) -> Result<(), (Kind, String)> {
-    let off = || (Kind::NotInState, "Requested operation is not valid: domain is not running".into());
-    if guest.state.is_active() { Ok(()) } else { Err(off()) }
-}
+use super::domain::Guest;
+use super::drive::{Drive, Job, Phase};
+use super::faults::Call;
+use super::process::{SimHypervisor, active};
+use super::{overlay, snapshot, xml};
 
 fn drive<'a>(guest: &'a mut Guest, target: &str) -> Result<&'a mut Drive, (Kind, String)> {
     active(guest)?;
@@ -275,6 +108,44 @@ impl Hypervisor for SimHypervisor {
                 world.guest(domain).ok_or_else(|| failed(Kind::NoDomain, "Domain not found".into()))?;
             active(guest).map_err(|(kind, message)| failed(kind, message))?;
             snapshot::make(guest, &wanted, define).map_err(|(kind, message)| failed(kind, message))
+        })
+    }
+
+    fn snapshot_internal(&self, domain: &DomainId, xml: &str, _: Duration) -> Result<(), CallError> {
+        let failed =
+            |kind, message: String| CallError::new("snapshot-create", Some(&domain.name), kind, message);
+        let name = snapshot::name(xml).map_err(|message| failed(Kind::Other, message))?;
+        let paused = self.host.world().behaviour.internal_leaves_paused;
+        self.on(Call::Internal, "snapshot-create", domain, |guest| {
+            if let Some(disk) = guest.disks.iter().find(|disk| !disk.holds_internal_snapshots()) {
+                let message = format!("internal snapshot for disk {} unsupported", disk.target);
+                return Err((Kind::Unsupported, message));
+            }
+            if guest.internal.contains(&name) {
+                return Err((Kind::Other, format!("domain moment {name} already exists")));
+            }
+            guest.internal.push(name);
+            if paused && guest.runs() {
+                guest.state = DomainState::from_numbers(3, 14);
+            }
+            Ok(())
+        })
+    }
+
+    fn snapshots(&self, domain: &DomainId) -> Result<Vec<String>, CallError> {
+        self.on(Call::Counts, "snapshot-list", domain, |guest| {
+            let others = (0..guest.snapshots).map(|number| format!("another {number}"));
+            Ok(others.chain(guest.internal.iter().cloned()).collect())
+        })
+    }
+
+    fn delete_snapshot(&self, domain: &DomainId, name: &str) -> Result<(), CallError> {
+        self.on(Call::DeleteSnapshot, "snapshot-delete", domain, |guest| {
+            let at = guest.internal.iter().position(|listed| listed == name);
+            let at =
+                at.ok_or_else(|| (Kind::Other, format!("no domain snapshot with matching name '{name}'")))?;
+            guest.internal.remove(at);
+            Ok(())
         })
     }
 
@@ -416,7 +287,9 @@ impl Hypervisor for SimHypervisor {
     }
 
     fn snapshot_count(&self, domain: &DomainId) -> Result<u32, CallError> {
-        self.on(Call::Counts, "snapshot-list", domain, |guest| Ok(guest.snapshots))
+        self.on(Call::Counts, "snapshot-list", domain, |guest| {
+            Ok(guest.snapshots + u32::try_from(guest.internal.len()).unwrap_or(u32::MAX))
+        })
     }
 
     fn checkpoint_count(&self, domain: &DomainId) -> Result<u32, CallError> {

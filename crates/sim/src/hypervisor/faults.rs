@@ -19,6 +19,8 @@ pub struct Behaviour {
     pub pivot_kills: bool,
     /// A snapshot doesn't change the definition.
     pub snapshot_skips_definition: bool,
+    /// An internal snapshot of a guest that runs leaves it paused by an API error.
+    pub internal_leaves_paused: bool,
 }
 
 impl Default for Behaviour {
@@ -31,6 +33,7 @@ impl Default for Behaviour {
             definition_lags: false,
             pivot_kills: false,
             snapshot_skips_definition: false,
+            internal_leaves_paused: false,
         }
     }
 }
@@ -59,6 +62,8 @@ pub enum Call {
     Counts,
     SavedState,
     Task,
+    Internal,
+    DeleteSnapshot,
     Capacity,
 }
 

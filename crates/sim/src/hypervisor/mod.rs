@@ -9,10 +9,12 @@
 
 mod calls;
 mod domain;
+mod drive;
 mod faults;
 mod guards;
 mod offline;
 mod overlay;
+mod process;
 mod snapshot;
 mod xml;
 
@@ -22,11 +24,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use stillpoint_virt::{DomainId, DomainState, PauseReason, Release, Version, Versions};
 use uuid::Uuid;
 
-pub use calls::{Crash, SimCrash, SimHypervisor};
 pub use domain::{SimAgent, SimDisk, SimDomain};
 pub use faults::{Behaviour, Call, Failure};
 pub use guards::SimGuards;
 pub use offline::SimOffline;
+pub use process::{Crash, SimCrash, SimHypervisor};
 
 use domain::Guest;
 use faults::Injection;

@@ -69,3 +69,10 @@ pub(super) fn wanted(xml: &str) -> Result<Vec<Wanted>, String> {
         })
         .collect()
 }
+
+/// The name in a `<domainsnapshot>`.
+pub(super) fn name(xml: &str) -> Result<String, String> {
+    let document = roxmltree::Document::parse(xml).map_err(|error| error.to_string())?;
+    let name = document.descendants().find(|node| node.has_tag_name("name")).and_then(|node| node.text());
+    name.map(str::to_owned).ok_or_else(|| "it has no name".to_owned())
+}

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use stillpoint_virt::Which;
 
-use super::domain::{Drive, Guest, Layer, Phase, SimAgent};
+use super::domain::{Guest, SimAgent};
+use super::drive::{Drive, Layer, Phase};
 
 pub(super) fn domain(guest: &Guest, which: Which, security_model: Option<&str>) -> String {
     let live = which == Which::Live && guest.instance.is_some();
@@ -16,9 +17,11 @@ pub(super) fn domain(guest: &Guest, which: Which, security_model: Option<&str>) 
     let _ = write!(
         xml,
         "  <name>{}</name>\n  <uuid>{}</uuid>\n  <memory unit='KiB'>65536</memory>\n  <os>\n    \
-         <type arch='x86_64' machine='pc-i440fx-10.0'>hvm</type>\n  </os>\n  <devices>\n",
+         <type arch='x86_64' machine='pc-i440fx-10.0'>hvm</type>{}\n  </os>\n  <devices>{}\n",
         escape(&guest.id.name),
-        guest.id.uuid
+        guest.id.uuid,
+        guest.extra.os,
+        guest.extra.devices
     );
     for disk in &guest.disks {
         if live { live_disk(&mut xml, disk) } else { defined_disk(&mut xml, disk) }

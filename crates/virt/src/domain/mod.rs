@@ -31,8 +31,23 @@ pub struct Domain {
     pub disks: Vec<Disk>,
     /// The guest agent's channel.
     pub agent: AgentChannel,
+    /// The guest's memory in bytes, where the XML tells it.
+    pub memory: Option<u64>,
+    /// What it boots by.
+    pub firmware: Firmware,
+    /// Whether a device of the host is passed through to it.
+    pub passthrough: bool,
     /// The models of its security labels, such as `apparmor`.
     pub security_models: Vec<String>,
+}
+
+/// What a domain boots by.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Firmware {
+    /// Whether it is in flash memory, as UEFI is.
+    pub flash: bool,
+    /// The format of the file with its variables, where it has one.
+    pub variables: Option<String>,
 }
 
 /// Whether a guest agent can be talked to.

@@ -2,7 +2,7 @@
 
 use roxmltree::{Document, Node, ParsingOptions};
 
-use super::{AgentChannel, Disk, Domain, Layer, Mirror, Ready, Source, XmlError};
+use super::{AgentChannel, Disk, Domain, Firmware, Layer, Mirror, Ready, Source, XmlError};
 
 /// The most XML nodes of one domain: far more than libvirt lets through its own RPC limit of 4 MiB a string.
 const MAX_NODES: u32 = 1 << 20;
@@ -33,6 +33,9 @@ pub(super) fn domain(xml: &str) -> Result<Domain, XmlError> {
         id: root.attribute("id").and_then(|id| id.parse().ok()),
         disks,
         agent: agent(root),
+        memory: child(root, "memory").and_then(memory),
+        firmware: firmware(root),
+        passthrough: devices(root).any(|device| device.has_tag_name("hostdev")),
         security_models: elements(root)
             .filter(|node| node.has_tag_name("seclabel"))
             .filter_map(|node| node.attribute("model").map(str::to_owned))
@@ -97,6 +100,33 @@ fn source(kind: Option<&str>, node: Option<Node<'_, '_>>) -> Source {
         Some("network") => Source::Network { protocol: text("protocol"), name: text("name") },
         Some("volume") => Source::Volume { pool: text("pool"), volume: text("volume") },
         Some(other) => Source::Other(other.to_owned()),
+    }
+}
+
+/// In libvirt's units: KiB where none is told, powers of 1024 but for those that end in `B` alone.
+fn memory(node: Node<'_, '_>) -> Option<u64> {
+    let number: u64 = node.text()?.trim().parse().ok()?;
+    let unit = match node.attribute("unit").unwrap_or("KiB") {
+        "b" | "bytes" => 1,
+        "KB" => 1000,
+        "k" | "KiB" => 1 << 10,
+        "MB" => 1_000_000,
+        "M" | "MiB" => 1 << 20,
+        "GB" => 1_000_000_000,
+        "G" | "GiB" => 1 << 30,
+        "TB" => 1_000_000_000_000,
+        "T" | "TiB" => 1 << 40,
+        _ => return None,
+    };
+    number.checked_mul(unit)
+}
+
+fn firmware(root: Node<'_, '_>) -> Firmware {
+    let Some(os) = child(root, "os") else { return Firmware::default() };
+    let loader = child(os, "loader").and_then(|loader| loader.attribute("type"));
+    Firmware {
+        flash: loader == Some("pflash") || os.attribute("firmware") == Some("efi"),
+        variables: child(os, "nvram").map(|file| file.attribute("format").unwrap_or("raw").to_owned()),
     }
 }
 

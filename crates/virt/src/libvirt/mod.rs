@@ -80,6 +80,16 @@ impl Libvirt {
         domain: Option<&str>,
         run: impl FnOnce(&Connect) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, CallError> {
+        self.call_within(self.deadline, call, domain, run)
+    }
+
+    fn call_within<T: Send + 'static>(
+        &self,
+        deadline: Duration,
+        call: &'static str,
+        domain: Option<&str>,
+        run: impl FnOnce(&Connect) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, CallError> {
         let held = || self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         let connection = held().clone();
         let uri = self.uri.clone();
@@ -101,7 +111,7 @@ impl Libvirt {
             };
             let _ = send.send((connection, result));
         });
-        match receive.recv_timeout(self.deadline) {
+        match receive.recv_timeout(deadline) {
             Ok((connection, Ok(Ok(value)))) => {
                 *held() = connection;
                 Ok(value)
@@ -119,7 +129,7 @@ impl Libvirt {
             Ok((_, Err(error))) => Err(error),
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 *held() = None;
-                Err(CallError::deadline(call, domain, self.deadline))
+                Err(CallError::deadline(call, domain, deadline))
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => {
                 *held() = None;
@@ -220,6 +230,30 @@ impl Hypervisor for Libvirt {
         self.on("snapshot-create", domain, move |domain| {
             domain.create_snapshot_xml(&xml, flags)?;
             Ok(())
+        })
+    }
+
+    fn snapshot_internal(&self, domain: &DomainId, xml: &str, deadline: Duration) -> Result<(), CallError> {
+        let (uuid, xml) = (domain.uuid.to_string(), xml.to_owned());
+        self.call_within(deadline, "snapshot-create", Some(&domain.name), move |connection| {
+            let domain = connection.lookup_domain_by_uuid_string(&uuid)?;
+            domain.create_snapshot_xml(&xml, sys::VIR_DOMAIN_SNAPSHOT_CREATE_VALIDATE)?;
+            Ok(())
+        })
+    }
+
+    fn snapshots(&self, domain: &DomainId) -> Result<Vec<String>, CallError> {
+        self.on("snapshot-list", domain, |domain| {
+            domain.list_all_snapshots(0)?.iter().map(|snapshot| Ok(snapshot.name()?)).collect()
+        })
+    }
+
+    fn delete_snapshot(&self, domain: &DomainId, name: &str) -> Result<(), CallError> {
+        let name = name.to_owned();
+        self.on("snapshot-delete", domain, move |domain| {
+            // The binding panics on a NUL byte.
+            CString::new(name.as_str())?;
+            Ok(Domain::lookup_snapshot_by_name(domain, &name, 0)?.delete(0)?)
         })
     }
 

@@ -6,10 +6,10 @@ use crate::domain::Domain;
 use crate::{CallErrorKind, DomainId, Error, Hypervisor, Which};
 
 /// All domains, as they run or as they are defined.
-pub(super) struct Neighbours(Vec<(DomainId, Domain)>);
+pub(crate) struct Neighbours(Vec<(DomainId, Domain)>);
 
 impl Neighbours {
-    pub(super) fn read(hypervisor: &dyn Hypervisor) -> Result<Self, Error> {
+    pub(crate) fn read(hypervisor: &dyn Hypervisor) -> Result<Self, Error> {
         let mut all = Vec::new();
         for id in hypervisor.domains()? {
             let xml = match hypervisor.xml(&id, Which::Live) {
@@ -30,7 +30,7 @@ impl Neighbours {
     }
 
     /// What another domain than `own` does with this file, if any does.
-    pub(super) fn user_of(&self, path: &Path, own: &DomainId) -> Option<String> {
+    pub(crate) fn user_of(&self, path: &Path, own: &DomainId) -> Option<String> {
         self.0.iter().filter(|(id, _)| id.uuid != own.uuid).find_map(|(id, domain)| {
             domain.disks.iter().find_map(|disk| {
                 let is_it = |file: Option<&Path>| file.is_some_and(|file| same(file, path));

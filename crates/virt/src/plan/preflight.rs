@@ -94,16 +94,22 @@ pub(super) fn plan(
             "free space there, or have overlays made elsewhere; a guest whose overlay can't grow is paused";
         findings.add(Check::Space, severity, None, short.what, remedy);
     }
-    if findings.0.iter().any(|finding| finding.severity == Severity::Refusal) {
-        return Err(Error::Refused { domain: id.name.clone(), findings: findings.0 });
-    }
-    Ok(Plan { domain: id.clone(), tag: options.tag.clone(), disks, left_out, warnings: findings.0 })
+    let warnings = findings.settled(id)?;
+    Ok(Plan { domain: id.clone(), tag: options.tag.clone(), disks, left_out, warnings })
 }
 
 #[derive(Default)]
-struct Findings(Vec<Finding>);
+pub(crate) struct Findings(Vec<Finding>);
 
 impl Findings {
+    /// What was found, unless it forbids it.
+    pub(crate) fn settled(self, id: &DomainId) -> Result<Vec<Finding>, Error> {
+        if self.0.iter().any(|finding| finding.severity == Severity::Refusal) {
+            return Err(Error::Refused { domain: id.name.clone(), findings: self.0 });
+        }
+        Ok(self.0)
+    }
+
     fn add(
         &mut self,
         check: Check,
@@ -116,11 +122,17 @@ impl Findings {
         self.0.push(Finding { check, severity, target, what, remedy });
     }
 
-    fn refuse(&mut self, check: Check, target: Option<&str>, what: impl Into<String>, remedy: &str) {
+    pub(crate) fn refuse(
+        &mut self,
+        check: Check,
+        target: Option<&str>,
+        what: impl Into<String>,
+        remedy: &str,
+    ) {
         self.add(check, Severity::Refusal, target, what, remedy);
     }
 
-    fn warn(&mut self, check: Check, what: impl Into<String>, remedy: &str) {
+    pub(crate) fn warn(&mut self, check: Check, what: impl Into<String>, remedy: &str) {
         self.add(check, Severity::Warning, None, what, remedy);
     }
 }
@@ -314,7 +326,7 @@ fn disk(findings: &mut Findings, disk: &Disk, inactive: &Domain, options: &PlanO
 }
 
 /// Whether the path lies below the directory, by real paths where both exist.
-fn is_inside(path: &Path, directory: &Path) -> bool {
+pub(crate) fn is_inside(path: &Path, directory: &Path) -> bool {
     match (path.canonicalize(), directory.canonicalize()) {
         (Ok(path), Ok(directory)) => path.starts_with(directory),
         _ => path.starts_with(directory),

@@ -69,6 +69,8 @@ impl Recovering<'_> {
                 self.committer.redefine(&disk)?;
                 self.expect(target, &DiskCondition::DefinitionBehind)
             }
+            // Of internal snapshots, which aren't recovered here.
+            Action::DeleteSnapshot => Ok(()),
             Action::Compare { target } => self.compare(target),
             Action::RemoveOverlay { target } => {
                 let disk = self.disk(target)?;

@@ -179,6 +179,37 @@ impl Stage for Real<'_> {
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
 
+    fn in_files(&self, name: &str) -> Option<(usize, usize)> {
+        let mut found = (0, 0);
+        for target in ["vda", "vdb"] {
+            let done = Command::new("qemu-img")
+                .args(["info", "--output=json"])
+                .arg(self.base(target))
+                .output()
+                .unwrap();
+            let info: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+            let all = info["snapshots"].as_array().cloned().unwrap_or_default();
+            for snapshot in all.iter().filter(|snapshot| snapshot["name"] == name) {
+                found.0 += 1;
+                found.1 += usize::from(snapshot["vm-state-size"].as_u64().unwrap() > 0);
+            }
+        }
+        Some(found)
+    }
+
+    fn snapshot_holds(&self, name: &str, target: &str, offset: u64, byte: u8) -> bool {
+        let raw = self.directory.join(format!("{name}-{target}.raw"));
+        let done = Command::new("qemu-img")
+            .args(["convert", "-O", "raw", "-l", &format!("snapshot.name={name}")])
+            .args([self.base(target), raw.clone()])
+            .status()
+            .unwrap();
+        let data = fs::read(&raw).unwrap();
+        fs::remove_file(&raw).unwrap();
+        let offset = usize::try_from(offset).unwrap();
+        done.success() && data[offset..offset + 65536].iter().all(|&found| found == byte)
+    }
+
     fn offline(&self) -> &dyn OfflineCommit {
         &self.offline
     }

@@ -59,6 +59,15 @@ impl Stage for Simulated {
         self.host.start(&self.domain);
     }
 
+    fn in_files(&self, _: &str) -> Option<(usize, usize)> {
+        None
+    }
+
+    fn snapshot_holds(&self, name: &str, _: &str, _: u64, _: u8) -> bool {
+        // What it holds is not simulated, that it is there is.
+        self.process.snapshots(&self.domain).unwrap().iter().any(|listed| listed == name)
+    }
+
     fn offline(&self) -> &dyn OfflineCommit {
         &self.offline
     }

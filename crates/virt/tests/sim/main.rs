@@ -4,6 +4,7 @@
 
 mod conformance;
 mod crash;
+mod internal;
 mod offline;
 mod pivots;
 mod preflight;

@@ -1,5 +1,7 @@
 //! What every backend must do alike: run against the simulated hypervisor, `virsh` and the `virt` crate.
 
+mod internal;
+
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,6 +30,11 @@ pub(crate) trait Stage {
     fn save(&self);
     fn start(&self);
     fn offline(&self) -> &dyn OfflineCommit;
+    /// How many internal snapshots of this name are in the files of both disks, and in how many there is memory; `None` where
+    /// files aren't images. For a domain that is off.
+    fn in_files(&self, name: &str) -> Option<(usize, usize)>;
+    /// Whether the guest found this there when the internal snapshot was taken.
+    fn snapshot_holds(&self, name: &str, target: &str, offset: u64, byte: u8) -> bool;
 }
 
 type Test = fn(&dyn Stage);
@@ -42,6 +49,8 @@ pub(crate) const SUITE: &[(&str, Test)] = &[
     ("a whole cycle brings every write home", a_whole_cycle_brings_every_write_home),
     ("a whole cycle without suspension does too", a_whole_cycle_without_suspension_does_too),
     ("overlays may lie in another directory", overlays_may_lie_in_another_directory),
+    ("an internal snapshot of a guest that runs is made and deleted", internal::of_a_guest_that_runs),
+    ("an internal snapshot of a domain that is off is made and deleted", internal::of_a_domain_that_is_off),
     ("one disk of two is taken, and the other goes on as it is", one_disk_of_two_is_taken),
     (
         "a snapshot onto an existing file is refused and changes nothing",

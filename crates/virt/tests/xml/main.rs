@@ -92,3 +92,19 @@ proptest! {
         prop_assert!(domain.disk("vda").unwrap().source.is_file(path));
     }
 }
+
+#[test]
+fn memory_is_told_in_bytes_whatever_its_unit() {
+    let memory = |xml: &str| {
+        let xml = format!(
+            "<domain><name>d</name><uuid>6f6a5c5e-3d7b-4f0e-9d2b-0123456789ab</uuid>{xml}<os/></domain>"
+        );
+        Domain::parse(&xml).unwrap().memory
+    };
+    assert_eq!(memory("<memory unit='KiB'>65536</memory>"), Some(64 << 20));
+    assert_eq!(memory("<memory>1</memory>"), Some(1024));
+    assert_eq!(memory("<memory unit='GB'>2</memory>"), Some(2_000_000_000));
+    assert_eq!(memory("<memory unit='TiB'>18446744073709551615</memory>"), None, "more than there can be");
+    assert_eq!(memory("<memory unit='pages'>1</memory>"), None);
+    assert_eq!(memory(""), None);
+}
