@@ -259,6 +259,12 @@ fn a_log_that_moves_on_says_so_and_rsync_s_failures_are_counted() {
     let (last, tries) = kinds.split_last().unwrap();
     assert_eq!((tries, *last), ([LogFindingKind::ReturnCode; 8].as_slice(), LogFindingKind::MovingOn));
     assert_eq!((scan.batches, scan.no_op_batches), (0, 0));
+    // With one retry, of the first walk and of the changelog after it.
+    let scan = log("gluster-11.1", "gsyncd-moving-on.log");
+    let count = |kind| scan.findings.iter().filter(|f| f.kind == kind).count();
+    assert_eq!((count(LogFindingKind::MovingOn), count(LogFindingKind::ReturnCode)), (2, 2));
+    assert_eq!(scan.findings.len(), 4);
+    assert!(scan.findings.iter().all(|f| f.gfids.is_empty()), "{:#?}", scan.findings);
 }
 
 #[test]

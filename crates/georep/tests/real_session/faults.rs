@@ -1,6 +1,5 @@
 //! What Gluster calls complete and is not, and faults that last.
 
-use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::AtomicBool;
 use std::thread;
@@ -69,9 +68,6 @@ pub(crate) fn what_is_given_up_after_its_retries_is_complete_and_not_believable(
         || {
             site.sh("while mountpoint -q /usr/bin/rsync; do umount -l /usr/bin/rsync; done").unwrap();
             session.set_config("max-rsync-retries", &retries).unwrap();
-            if let Some(kept) = std::env::var_os("STILLPOINT_KEEP_LOG") {
-                fs::copy(site.log_dir().join("geo-replication/gv1_siteB_gv2/gsyncd.log"), kept).unwrap();
-            }
         },
     );
     assert!(!real.is_same("given-up"));
