@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use stillpoint_georep::{
-    BrickName, CliErrorKind, Clock, Error, LogFindingKind, NoJournal, Patience, Problem, RunError, Session,
-    Stage, SyncOptions, SyncProgress, Verdict, sync,
+    BrickName, CliErrorKind, Clock, Error, NoJournal, Patience, Problem, RunError, Session, Stage,
+    SyncOptions, SyncProgress, Verdict, sync,
 };
 use stillpoint_sim::replication::{Behaviour, Fault, SimulatedSession, Vocabulary};
 use suite::{Remembered, run};
@@ -136,10 +136,25 @@ fn a_log_that_is_not_the_session_s_is_noticed() {
 fn moving_on_is_found_and_can_t_be_attributed() {
     let (s, _dir) = simulated(Behaviour::MovingOn);
     let (session, options) = parts(&s);
-    let verdict = run(&session, &options).0.unwrap();
-    assert!(verdict.gluster_says_complete && !verdict.believable());
-    assert_eq!(verdict.log_findings[0].kind, LogFindingKind::MovingOn);
-    assert!(!verdict.believable_for(&[Uuid::from_u128(7)].into()));
+    suite::what_is_given_up_is_complete_and_not_believable(&session, &options);
+}
+
+#[test]
+fn a_run_that_is_cancelled_and_a_session_that_runs_already_are_stopped() {
+    let (s, _dir) = simulated(Behaviour::Healthy);
+    let (session, options) = parts(&s);
+    suite::cancelling_stops_replication(&session, &options);
+    session.start().unwrap();
+    s.sleep(Duration::from_secs(20));
+    suite::what_runs_already_is_stopped_first(&session, &options);
+}
+
+#[test]
+fn a_worker_whose_brick_goes_in_the_middle_fails_the_run_by_name() {
+    let (s, _dir) = simulated(Behaviour::Healthy);
+    let (session, options) = parts(&s);
+    let fail = || s.behave(Behaviour::Faulty { brick: 1 });
+    suite::a_worker_that_dies_fails_the_run_by_name(&session, &options, "siteA:/bricks/b1", fail);
 }
 
 #[test]

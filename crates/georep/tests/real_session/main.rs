@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -194,21 +194,10 @@ fn a_brick_killed_in_the_middle_fails_the_run(real: &Real) {
     real.write("brick", 9);
     let (session, mut options) = (real.session(), real.options(180));
     options.faulty_grace = Duration::from_secs(30);
-    let result = sync(
-        &session,
-        &options,
-        &NoJournal,
-        &mut |p| {
-            if matches!(p, SyncProgress::Started) {
-                real.lab.faults().kill_brick(SiteName::A, 1).unwrap();
-            }
-        },
-        &AtomicBool::new(false),
-    );
-    let error = result.expect_err("a worker has no brick");
-    eprintln!("{error}");
-    assert!(matches!(error, Error::Faulty { .. }), "{error}");
-    assert!(session.status().unwrap().all_stopped());
+    let fail = || {
+        real.lab.faults().kill_brick(SiteName::A, 1).unwrap();
+    };
+    suite::a_worker_that_dies_fails_the_run_by_name(&session, &options, "gv1-b1", fail);
     let findings = preflight(&session, &PreflightOptions::default()).unwrap();
     let down = findings.iter().find(|f| f.what == Check::BricksUp).expect("a finding");
     assert_eq!(down.severity, Severity::Refuse);
@@ -251,25 +240,9 @@ fn glusterd_killed_in_the_middle_is_waited_for(real: &Real) {
 }
 
 fn cancelling_stops_replication(real: &Real) {
-    let (session, options) = (real.session(), real.options(180));
-    let cancel = AtomicBool::new(false);
-    let mut cancelled = None;
-    let result = sync(
-        &session,
-        &options,
-        &NoJournal,
-        &mut |p| {
-            if matches!(p, SyncProgress::Started) {
-                cancelled = Some(Instant::now());
-                cancel.store(true, Ordering::Relaxed);
-            }
-        },
-        &cancel,
-    );
-    let error = result.expect_err("it was cancelled");
-    eprintln!("cancelled in {:.1} s", cancelled.unwrap().elapsed().as_secs_f64());
-    assert!(error.is_cancelled() && !error.may_be_running(), "{error}");
-    assert!(session.status().unwrap().all_stopped());
+    timed("a run cancelled once started", || {
+        suite::cancelling_stops_replication(&real.session(), &real.options(180));
+    });
 }
 
 fn replication_that_runs_already_is_stopped_first(real: &Real) {
@@ -277,9 +250,7 @@ fn replication_that_runs_already_is_stopped_first(real: &Real) {
     session.start().unwrap();
     real.lab.wait_for_session_active(Duration::from_secs(90)).unwrap();
     real.write("running", 5);
-    let (verdict, steps) = suite::run(&session, &real.options(180));
-    assert!(verdict.unwrap().believable());
-    assert_eq!(steps[..2], ["stop-intended", "stopped"]);
+    suite::what_runs_already_is_stopped_first(&session, &real.options(180));
     assert!(real.is_same("running"));
 }
 

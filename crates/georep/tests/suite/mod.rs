@@ -3,10 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "it is a test")]
 
 use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use stillpoint_georep::{
-    Error, Evidence, Journal, JournalError, Problem, Session, Step, SyncOptions, SyncProgress, Verdict, sync,
+    Error, Evidence, Journal, JournalError, LogFindingKind, Problem, Session, Step, SyncOptions,
+    SyncProgress, Verdict, sync,
 };
 
 /// A journal that remembers, and fails from a given step on if told to.
@@ -90,6 +91,64 @@ pub(crate) fn the_silent_no_op_is_complete_and_not_believable(session: &Session,
         verdict.problems.iter().any(|p| matches!(p, Problem::RsyncNoOp { files: 1.., .. })),
         "{verdict:#?}"
     );
+    assert!(session.status().unwrap().all_stopped());
+}
+
+/// Whatever is given up after its retries is complete for Gluster, counted by nobody, and found in the log.
+pub(crate) fn what_is_given_up_is_complete_and_not_believable(session: &Session, options: &SyncOptions) {
+    let (verdict, _) = run(session, options);
+    let verdict = verdict.expect("Gluster says complete");
+    assert!(verdict.gluster_says_complete && !verdict.believable());
+    let moved_on: Vec<_> =
+        verdict.log_findings.iter().filter(|f| f.kind == LogFindingKind::MovingOn).collect();
+    assert!(!moved_on.is_empty(), "{:#?}", verdict.log_findings);
+    // It names no file, so that it counts against every one.
+    assert!(moved_on.iter().all(|f| f.gfids.is_empty()));
+    assert!(!verdict.believable_for(&[uuid::Uuid::from_u128(7)].into()));
+    assert!(!verdict.problems.iter().any(|p| matches!(p, Problem::FailuresRose { .. })));
+    assert!(session.status().unwrap().all_stopped());
+}
+
+/// Cancelled once it is started, a run stops replication and says that it was cancelled.
+pub(crate) fn cancelling_stops_replication(session: &Session, options: &SyncOptions) {
+    let cancel = AtomicBool::new(false);
+    let mut once_started = |p| {
+        if matches!(p, SyncProgress::Started) {
+            cancel.store(true, Ordering::Relaxed);
+        }
+    };
+    let error = sync(session, options, &Remembered::default(), &mut once_started, &cancel);
+    let error = error.expect_err("it was cancelled");
+    assert!(error.is_cancelled() && !error.may_be_running(), "{error}");
+    assert!(session.status().unwrap().all_stopped());
+}
+
+/// A session that runs already is stopped before anything else is done.
+pub(crate) fn what_runs_already_is_stopped_first(session: &Session, options: &SyncOptions) {
+    assert!(!session.status().unwrap().all_stopped());
+    let (verdict, steps) = run(session, options);
+    assert!(verdict.unwrap().believable());
+    assert_eq!(steps[..2], ["stop-intended", "stopped"]);
+}
+
+/// A worker without its brick is Faulty: `fail` takes the brick away once replication is started.
+pub(crate) fn a_worker_that_dies_fails_the_run_by_name(
+    session: &Session,
+    options: &SyncOptions,
+    brick: &str,
+    mut fail: impl FnMut(),
+) {
+    let mut once_started = |p| {
+        if matches!(p, SyncProgress::Started) {
+            fail();
+        }
+    };
+    let cancel = AtomicBool::new(false);
+    let error = sync(session, options, &Remembered::default(), &mut once_started, &cancel);
+    let error = error.expect_err("a worker has no brick");
+    eprintln!("{error}");
+    assert!(matches!(&error, Error::Faulty { bricks, .. } if bricks.contains(brick)), "{error}");
+    assert!(error.is_retryable() && !error.may_be_running());
     assert!(session.status().unwrap().all_stopped());
 }
 

@@ -250,6 +250,9 @@ fn what_is_refused_is_not_run_unless_it_is_overridden_by_name() {
     assert_eq!(code, 6, "{out}{err}");
     assert!(err.contains("refused: secondary-access-mount"), "{err}");
     assert!(!fake.commands().contains(" start "), "{}", fake.commands());
+    let (_, report) = fake.json("sync", &[]);
+    assert_eq!((&report["believable"], &report["replication"]), (&false.into(), &"untouched".into()));
+    assert!(report["error"].as_str().is_some_and(|e| e.contains("secondary-access-mount")), "{report:#}");
     let (code, text, _) = fake.run("sync", &["--override-check", "secondary-access-mount"]);
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("warning: secondary-access-mount"), "{text}");

@@ -22,6 +22,8 @@ use crate::{logging, signals};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Left {
+    /// As it was: nothing was done.
+    Untouched,
     Stopped,
     Running,
     Unknown,
@@ -66,13 +68,28 @@ pub(super) fn run(args: &GeorepSyncArgs, global: &Global) -> Result<Exit> {
     let refused =
         |f: &&stillpoint_georep::Finding| f.severity == Severity::Refuse && !overridden.contains(&f.what);
     let refusals: Vec<String> = findings.iter().filter(refused).map(|f| format!("{}: {f}", f.what)).collect();
+    let warnings: Vec<String> = findings
+        .iter()
+        .filter(|f| !refused(f))
+        .map(|finding| format!("{}: {finding}", finding.what))
+        .collect();
     if !refusals.is_empty() {
+        let report = Report {
+            schema_version: 1,
+            session: session.name(),
+            believable: false,
+            verdict: None,
+            error: Some(format!("refused: {}", refusals.join("; "))),
+            retryable: Some(false),
+            warnings: &warnings,
+            replication: Left::Untouched,
+        };
+        tell(args.session.output, &report)?;
         for refusal in &refusals {
             logging::complain(&format!("refused: {refusal}"));
         }
         return Ok(Exit::NeedsOperator);
     }
-    let warnings: Vec<String> = findings.iter().map(|f| format!("{}: {f}", f.what)).collect();
     let was_running = !session.status()?.all_stopped();
 
     let mut progress = Progress::new(global);
@@ -103,15 +120,19 @@ pub(super) fn run(args: &GeorepSyncArgs, global: &Global) -> Result<Exit> {
         warnings: &warnings,
         replication: left,
     };
-    match args.session.output {
-        Format::Json => output::print_json(&report)?,
-        Format::Human => output::print(&in_words(&report))?,
-    }
+    tell(args.session.output, &report)?;
     if let Some(error) = error {
         logging::failed(&error.into());
         return Ok(if left == Left::Unknown { Exit::NeedsOperator } else { Exit::Failed });
     }
     Ok(if report.believable { Exit::Done } else { Exit::Partial })
+}
+
+fn tell(format: Format, report: &Report<'_>) -> Result<()> {
+    match format {
+        Format::Json => output::print_json(report),
+        Format::Human => output::print(&in_words(report)),
+    }
 }
 
 /// Leaves replication as is asked for, and tells how that is.
@@ -171,6 +192,7 @@ fn in_words(report: &Report<'_>) -> String {
     }
     line(
         match report.replication {
+            Left::Untouched => "replication was not touched",
             Left::Stopped => "replication was left stopped",
             Left::Running => "replication was left running",
             Left::Unknown => "replication MAY BE RUNNING",
