@@ -98,13 +98,15 @@ pub enum Error {
     },
     /// Active workers stood still, and restarts did not help.
     #[error(
-        "workers of {bricks} are Active and stand still, after {restarts} restarts; see gsyncd.log there"
+        "workers of {bricks} are Active and stand still, after {restarts} restarts; see gsyncd.log there{hint}"
     )]
     Starved {
         /// The bricks.
         bricks: String,
         /// How often replication was stopped and started again.
         restarts: u32,
+        /// What the logs tell of it, as an addition to the message; may be empty.
+        hint: String,
     },
     /// The caller cancelled.
     #[error("cancelled ({stage})")]

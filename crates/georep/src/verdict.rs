@@ -155,6 +155,14 @@ pub enum Problem {
         /// Why.
         reason: String,
     },
+    /// A node's clock is not this one's, by the times in its log: a checkpoint is this machine's time and is compared with
+    /// the bricks', so that one that is ahead calls it reached before it is.
+    ClockApart {
+        /// The log.
+        log: String,
+        /// How many seconds that clock is ahead of this one, at least; behind, if negative.
+        seconds: i64,
+    },
     /// The session does not log rsync's counts (`log-rsync-performance`), so the silent no-op could not be seen.
     RsyncNotLogged,
 }
@@ -172,6 +180,15 @@ impl std::fmt::Display for Problem {
             }
             Self::LogUnread { log, reason } => {
                 write!(f, "{log} could not be read from where the run began: {reason}")
+            }
+            Self::ClockApart { log, seconds } => {
+                let way = if *seconds < 0 { "behind" } else { "ahead of" };
+                write!(
+                    f,
+                    "by the times in {log}, that node's clock is {} s {way} this one's: what a checkpoint covers is not what \
+                     was written before it; set the clocks of all nodes by NTP",
+                    seconds.unsigned_abs()
+                )
             }
             Self::RsyncNotLogged => f.write_str(
                 "the session does not log what rsync sent, so that a silent no-op would not be seen; set \

@@ -224,7 +224,7 @@ fn a_worker_that_starves_for_ever_is_given_up_after_bounded_restarts() {
     s.behave(Behaviour::Starved { brick: 2, starts: u32::MAX });
     let error = run(&session, &options).0.unwrap_err();
     assert!(
-        matches!(&error, Error::Starved { restarts: 2, bricks } if bricks == "siteA:/bricks/b2"),
+        matches!(&error, Error::Starved { restarts: 2, bricks, .. } if bricks == "siteA:/bricks/b2"),
         "{error}"
     );
     assert!(!s.is_running());
@@ -519,4 +519,27 @@ fn progress_tells_what_rsync_sent_so_far_and_each_batch_once() {
         }
     };
     sync(&session, &without, &NoJournal, &mut note, &AtomicBool::new(false)).unwrap();
+}
+
+#[test]
+fn clocks_that_are_apart_are_told_whether_the_checkpoint_was_reached_or_not() {
+    let (s, _dir) = simulated(Behaviour::Healthy);
+    let (session, options) = parts(&s);
+    run(&session, &options).0.unwrap();
+    s.set_bricks_ahead(30);
+    let verdict = run(&session, &options).0.unwrap();
+    assert!(verdict.gluster_says_complete && !verdict.believable());
+    let [Problem::ClockApart { seconds, .. }] = verdict.problems.as_slice() else {
+        panic!("{:?}", verdict.problems)
+    };
+    assert!((10..=30).contains(seconds), "{seconds}");
+    assert!(verdict.problems[0].to_string().contains("NTP"));
+
+    // Behind by more than a run takes: what is recorded is never as late as the checkpoint.
+    let (s, _dir) = simulated(Behaviour::Healthy);
+    let (session, options) = parts(&s);
+    run(&session, &options).0.unwrap();
+    s.set_bricks_ahead(-1000);
+    let error = run(&session, &options).0.unwrap_err();
+    assert!(error.to_string().contains("behind this one's"), "{error}");
 }

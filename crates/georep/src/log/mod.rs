@@ -2,6 +2,7 @@
 
 mod remote;
 mod scan;
+mod skew;
 
 use std::fmt::Debug;
 use std::fs::File;
@@ -13,6 +14,7 @@ use crate::name::SessionName;
 
 pub use remote::RunnerLog;
 pub use scan::LogScan;
+pub(crate) use skew::skew;
 
 /// A place in a log: which file it was, and how long.
 #[derive(Clone, Debug, PartialEq, Eq)]

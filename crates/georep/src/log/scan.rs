@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, Read};
 
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use uuid::{Uuid, uuid};
 
 use crate::cli::clip;
@@ -50,6 +53,10 @@ pub struct LogScan {
     pub no_op_example: Option<String>,
     /// The last line of level E or C.
     pub last_error: Option<String>,
+    /// The time of the first line that tells one, by that node's clock.
+    pub first_stamp: Option<Timestamp>,
+    /// The time of the last one.
+    pub last_stamp: Option<Timestamp>,
     unfinished: u64,
 }
 
@@ -92,6 +99,8 @@ impl LogScan {
         self.no_op_files = self.no_op_files.saturating_add(later.no_op_files);
         self.no_op_example = self.no_op_example.or(later.no_op_example);
         self.last_error = later.last_error.or(self.last_error);
+        self.first_stamp = self.first_stamp.or(later.first_stamp);
+        self.last_stamp = later.last_stamp.or(self.last_stamp);
         self.unfinished = later.unfinished;
         self
     }
@@ -116,10 +125,21 @@ impl LogScan {
                 self.dropped += 1;
             }
         }
+        if let Some(stamp) = stamp(line) {
+            self.first_stamp.get_or_insert(stamp);
+            self.last_stamp = Some(stamp);
+        }
         if line.contains("] E [") || line.contains("] C [") {
             self.last_error = Some(clip(line, 300));
         }
     }
+}
+
+/// The time at the beginning of a line: `[2026-11-23 07:55:25.963396]`, UTC.
+fn stamp(line: &str) -> Option<Timestamp> {
+    let (text, _) = line.strip_prefix('[')?.split_once(']')?;
+    let civil = DateTime::strptime("%Y-%m-%d %H:%M:%S%.f", text).ok()?;
+    Some(civil.to_zoned(TimeZone::UTC).ok()?.timestamp())
 }
 
 /// How a line was read.

@@ -104,6 +104,9 @@ pub(super) fn verdict(run: &Run<'_>, reached: Reached) -> Verdict {
         verdict.problems.push(Problem::LogUnread { log: "gsyncd.log".to_owned(), reason });
     }
     for (source, scan) in run.options.logs.iter().zip(run.scans()) {
+        if let Some(seconds) = scan.as_ref().ok().and_then(|scan| run.clock_apart(scan)) {
+            verdict.problems.push(Problem::ClockApart { log: source.name(), seconds });
+        }
         read_log(&mut verdict, source.name(), scan);
     }
     verdict

@@ -7,11 +7,11 @@ use jiff::Timestamp;
 
 use crate::error::{Error, Stage};
 use crate::journal::{Journal, Step};
-use crate::log::{LogMark, LogScan};
+use crate::log::{LogMark, LogScan, skew};
 use crate::runner::RunError;
 use crate::session::{Calls, Session, Side};
 use crate::status::SessionStatus;
-use crate::verdict::Evidence;
+use crate::verdict::{Evidence, Problem};
 use crate::volume::VolumeInfo;
 
 use super::judge::Judgement;
@@ -40,6 +40,8 @@ pub(super) struct Run<'a> {
     pub(super) watch: Watch,
     /// Where each log ended when the run began, or was started again, or why that is not known.
     marks: Vec<Result<LogMark, String>>,
+    /// When they were first looked at, by this machine's clock.
+    marked: Timestamp,
     /// What was sent so far, for who looks on.
     sent: SentSoFar,
     /// What each log held before replication was stopped to be started again.
@@ -70,6 +72,7 @@ impl<'a> Run<'a> {
             progress,
             watch: Watch::default(),
             marks: Vec::new(),
+            marked: session.clock().now(),
             sent: SentSoFar::default(),
             earlier: Vec::new(),
             rsync_logged: false,
@@ -121,6 +124,7 @@ impl<'a> Run<'a> {
         calls.ensure_stopped(self.journal, &mut |s| progress(SyncProgress::Stopping(s.clone())))?;
         let volume = calls.volume_info(Side::Primary)?;
         let rollover = self.options.rollover.unwrap_or_else(|| volume.rollover());
+        self.marked = self.session.clock().now();
         self.mark();
         self.sent = SentSoFar::from(self.marks());
         let config = calls.config()?;
@@ -291,7 +295,8 @@ impl<'a> Run<'a> {
     /// Stops and starts replication, so that workers that stand still read what they missed from the history.
     fn restart(&mut self, bricks: &str, checkpoint: Timestamp, rollover: Duration) -> Result<(), Error> {
         if self.restarts >= self.options.max_restarts {
-            return Err(Error::Starved { bricks: bricks.to_owned(), restarts: self.restarts });
+            let hint = self.log_hint();
+            return Err(Error::Starved { bricks: bricks.to_owned(), restarts: self.restarts, hint });
         }
         self.restarts += 1;
         let (attempt, session) = (self.restarts, self.session.name().clone());
@@ -328,10 +333,25 @@ impl<'a> Run<'a> {
         Error::Deadline { stage: self.stage, waited: self.since(self.began), state }
     }
 
-    /// The last error in the logs since the run began, as an addition to a message.
+    /// How many seconds the clock of a log's node is ahead of this one, where it certainly is not this one's.
+    pub(super) fn clock_apart(&self, scan: &LogScan) -> Option<i64> {
+        skew(scan, self.marked, self.session.clock().now()).map(|apart| apart.as_secs())
+    }
+
+    /// What the logs tell since the run began, as an addition to a message: clocks that are apart, and the last error.
     fn log_hint(&self) -> String {
-        let mut hints = self.scans().into_iter().filter_map(|s| s.ok()?.last_error);
-        hints.next_back().map_or_else(String::new, |line| format!("; last error in gsyncd.log: {line}"))
+        let (mut hint, mut last) = (String::new(), None);
+        for (log, scan) in self.options.logs.iter().zip(self.scans()) {
+            let Ok(scan) = scan else { continue };
+            if let Some(seconds) = self.clock_apart(&scan) {
+                hint += &format!("; {}", Problem::ClockApart { log: log.name(), seconds });
+            }
+            last = scan.last_error.or(last);
+        }
+        if let Some(line) = last {
+            hint += &format!("; last error in gsyncd.log: {line}");
+        }
+        hint
     }
 
     fn mark(&mut self) {

@@ -228,7 +228,9 @@ impl Model {
     }
 
     fn write(&self, level: char, source: &str, text: &str) {
-        log::line(&self.log, self.wall_clock(), level, source, text);
+        let ahead = SignedDuration::from_secs(self.bricks_ahead);
+        let at = self.wall_clock().saturating_add(ahead).unwrap_or(self.epoch);
+        log::line(&self.log, at, level, source, text);
     }
 
     /// Whether a brick's worker is the one of its set that replicates.
