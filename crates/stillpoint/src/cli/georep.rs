@@ -1,9 +1,12 @@
 //! Geo-replication by itself.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use stillpoint_georep::Check;
 
 use super::run::{AfterRun, ConnectArgs, StateArgs, duration};
 use crate::output::Format;
@@ -40,7 +43,7 @@ pub(crate) struct SessionArgs {
     pub(crate) session: stillpoint_georep::SessionName,
 
     /// What to put before each 'gluster' command, such as 'ssh root@siteA'; it is run here by default
-    #[arg(long, value_name = "COMMAND", env = "STILLPOINT_VIA")]
+    #[arg(long, value_name = "COMMAND", env = "STILLPOINT_VIA", value_parser = words)]
     pub(crate) via: Option<String>,
 
     /// How to write it
@@ -67,7 +70,7 @@ pub(crate) struct LogArgs {
     pub(crate) log: Vec<PathBuf>,
 
     /// Another node of the primary, by what to put before a command there, such as 'ssh root@siteA2'; repeatable
-    #[arg(long, value_name = "COMMAND", env = "STILLPOINT_LOG_VIA", value_delimiter = ',')]
+    #[arg(long, value_name = "COMMAND", env = "STILLPOINT_LOG_VIA", value_delimiter = ',', value_parser = words)]
     pub(crate) log_via: Vec<String>,
 }
 
@@ -111,7 +114,7 @@ pub(crate) struct GeorepDoctorArgs {
     pub(crate) mount: Option<PathBuf>,
 
     /// What to put before a command to run it at the secondary's host, such as 'ssh root@siteB'
-    #[arg(long, value_name = "COMMAND", env = "STILLPOINT_SECONDARY_VIA")]
+    #[arg(long, value_name = "COMMAND", env = "STILLPOINT_SECONDARY_VIA", value_parser = words)]
     pub(crate) secondary_via: Option<String>,
 
     #[command(flatten)]
@@ -126,8 +129,8 @@ pub(crate) struct GeorepDoctorArgs {
     pub(crate) fix_volume: bool,
 
     /// Set right only what this check finds; repeatable
-    #[arg(long, value_name = "CHECK", requires = "fix", value_delimiter = ',')]
-    pub(crate) only: Vec<String>,
+    #[arg(long, value_name = "CHECK", requires = "fix", value_delimiter = ',', value_parser = check)]
+    pub(crate) only: Vec<Check>,
 }
 
 #[derive(Debug, Args)]
@@ -176,8 +179,8 @@ pub(crate) struct GeorepSyncArgs {
     pub(crate) after_run: AfterRun,
 
     /// Go on in spite of what is refused by this name (such as secondary-access-mount); repeatable
-    #[arg(long, value_name = "CHECK", env = "STILLPOINT_OVERRIDE", value_delimiter = ',')]
-    pub(crate) override_check: Vec<String>,
+    #[arg(long, value_name = "CHECK", env = "STILLPOINT_OVERRIDE", value_delimiter = ',', value_parser = check)]
+    pub(crate) override_check: Vec<Check>,
 
     #[command(flatten)]
     pub(crate) logs: LogArgs,
@@ -218,7 +221,7 @@ pub(crate) struct GeorepResyncArgs {
 
     /// Only these shards of the file, counted from 0, such as 3,7-9; all by default
     #[arg(long, value_name = "N,N-M")]
-    pub(crate) shards: Option<String>,
+    pub(crate) shards: Option<Shards>,
 
     /// The size of the file's shards; by default the volume's for --shards, and the smallest there is for whole files, which
     /// misses none. K, M, G are powers of 1024
@@ -228,4 +231,56 @@ pub(crate) struct GeorepResyncArgs {
     /// Files: paths from the volume's root on, or below the mount
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
+}
+
+/// A command to put before others: words between blanks, one at least.
+fn words(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err("it has at least one word".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+/// A check by its name, such as `secondary-access-mount`.
+fn check(text: &str) -> Result<Check, String> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned()))
+        .map_err(|_| "there is no such check; 'georep doctor --output json' lists those it makes".to_owned())
+}
+
+/// Numbers and ranges of them: `0,3,7-9`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shards(pub(crate) BTreeSet<u64>);
+
+impl FromStr for Shards {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        /// More are a whole file.
+        const MOST: u64 = 1 << 24;
+        let mut all = BTreeSet::new();
+        for part in text.split(',') {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let number = |text: &str| {
+                text.trim().parse::<u64>().map_err(|_| format!("{part:?} is no number, and no range"))
+            };
+            let (first, last) = (number(first)?, number(last)?);
+            if last < first || last - first >= MOST {
+                return Err(format!("{part:?} is not a range that can be"));
+            }
+            all.extend(first..=last);
+        }
+        Ok(Self(all))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_numbers_and_ranges() {
+        let read = |text: &str| text.parse::<Shards>().ok().map(|all| all.0.into_iter().collect::<Vec<_>>());
+        assert_eq!(read("0,3,7-9"), Some(vec![0, 3, 7, 8, 9]));
+        assert_eq!(read("5-5"), Some(vec![5]));
+        for wrong in ["", "a", "3-", "-3", "9-7", "0-99999999999", "1,,2"] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
 }

@@ -152,7 +152,7 @@ fn a_session_that_can_t_be_asked_about_is_a_failure_that_says_why() {
     let (code, _, err) = fake.run("status", &["--via", "env -u HOME"]);
     assert_eq!(code, 0, "{err}");
     let (code, _, err) = fake.run("status", &["--via", " "]);
-    assert!(code == 1 && err.contains("at least one word"), "{err}");
+    assert!(code == 2 && err.contains("at least one word"), "{err}");
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn the_doctor_sets_right_what_it_may_and_nothing_else() {
         assert_eq!(fake.run("doctor", wrong).0, 2, "{wrong:?} without --fix");
     }
     let (code, _, err) = fake.run("doctor", &["--fix", "--only", "everything"]);
-    assert!(code == 1 && err.contains("everything"), "{err}");
+    assert!(code == 2 && err.contains("everything"), "{err}");
 }
 
 #[test]
@@ -305,7 +305,7 @@ fn a_resync_that_can_t_know_who_writes_does_nothing() {
     assert_eq!(code, Some(1), "{said}");
     for wrong in [&["--shards", "a", "disk"][..], &["--shards", "0", "disk", "other"]] {
         let (code, said) = resync(&[&hypervisor[..], wrong].concat());
-        assert!(code == Some(1) && said.contains("--shards"), "{said}");
+        assert!(code == Some(2) && said.contains("--shards"), "{said}");
     }
     assert_eq!(fs::metadata(&disk).and_then(|m| m.modified()).expect("a time"), before);
 }

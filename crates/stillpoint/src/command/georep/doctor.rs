@@ -25,17 +25,17 @@ struct Report<'a> {
 }
 
 pub(super) fn run(args: &GeorepDoctorArgs) -> Result<Exit> {
-    let session = super::session(&args.session)?;
-    let only = super::checks("--only", &args.only)?;
+    let session = super::session(&args.session);
+    let only = &args.only;
     let mut options = PreflightOptions::default();
     if let Some(mount) = &args.mount {
         options = options.with_mount(mount);
     }
-    for log in super::logs(&args.logs, &session)? {
+    for log in super::logs(&args.logs, &session) {
         options = options.with_log(log);
     }
     if let Some(via) = &args.secondary_via {
-        options = options.with_far(super::runner(via)?);
+        options = options.with_far(super::runner(via));
     }
     let mut seen = examine(&session, &options)?;
     let mut fixed = Vec::new();

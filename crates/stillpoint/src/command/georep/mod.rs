@@ -7,7 +7,7 @@ mod sync;
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use stillpoint_georep::{Check, LocalLog, LocalRunner, LogSource, Runner, RunnerLog, Session};
 
 use crate::cli::{GeorepArgs, GeorepVerb, Global, LogArgs, SessionArgs};
@@ -23,25 +23,24 @@ pub(crate) fn run(args: &GeorepArgs, global: &Global) -> Result<Exit> {
 }
 
 /// What runs commands behind a prefix such as `ssh root@siteA`, whose words are separated by blanks.
-fn runner(via: &str) -> Result<Arc<dyn Runner>> {
+fn runner(via: &str) -> Arc<dyn Runner> {
     let words: Vec<&str> = via.split_whitespace().collect();
-    let Some(program) = words.first() else { bail!("a command to put before others has at least one word") };
     // ssh hands its words to a shell.
-    let shell = program.rsplit('/').next() == Some("ssh");
+    let shell = words.first().and_then(|program| program.rsplit('/').next()) == Some("ssh");
     let runner = LocalRunner::with_prefix(words);
-    Ok(Arc::new(if shell { runner.through_shell() } else { runner }))
+    Arc::new(if shell { runner.through_shell() } else { runner })
 }
 
-fn session(args: &SessionArgs) -> Result<Session> {
+fn session(args: &SessionArgs) -> Session {
     let runner = match &args.via {
-        Some(via) => runner(via).context("--via")?,
+        Some(via) => runner(via),
         None => Arc::new(LocalRunner::new()),
     };
-    Ok(Session::new(runner, args.session.clone()))
+    Session::new(runner, args.session.clone())
 }
 
 /// The logs of the primary's nodes.
-fn logs(args: &LogArgs, session: &Session) -> Result<Vec<Arc<dyn LogSource>>> {
+fn logs(args: &LogArgs, session: &Session) -> Vec<Arc<dyn LogSource>> {
     let name = session.name();
     let mut logs: Vec<Arc<dyn LogSource>> = Vec::new();
     if args.log.is_empty() {
@@ -52,10 +51,9 @@ fn logs(args: &LogArgs, session: &Session) -> Result<Vec<Arc<dyn LogSource>>> {
     }
     for via in &args.log_via {
         let place = via.split_whitespace().next_back().unwrap_or_default();
-        let runner = runner(via).context("--log-via")?;
-        logs.push(Arc::new(RunnerLog::of_session(runner, place, "/var/log/glusterfs", name)));
+        logs.push(Arc::new(RunnerLog::of_session(runner(via), place, "/var/log/glusterfs", name)));
     }
-    Ok(logs)
+    logs
 }
 
 /// Checks by their names.

@@ -1,10 +1,9 @@
 //! `stillpoint georep resync`.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 use stillpoint_backup::{DomainStill, StateDir};
 use stillpoint_georep::{ResyncError, ResyncFile, ResyncOptions, Resynced, SessionName, Side, resync};
@@ -29,11 +28,12 @@ struct Report<'a> {
 }
 
 pub(super) fn run(args: &GeorepResyncArgs, global: &Global) -> Result<Exit> {
-    let session = super::session(&args.session)?;
+    let session = super::session(&args.session);
     if args.shards.is_some() && args.files.len() > 1 {
-        bail!("--shards is of one file: name one at a time");
+        logging::complain("--shards is of one file: name one at a time");
+        return Ok(Exit::Usage);
     }
-    let shards = args.shards.as_deref().map(numbers).transpose()?;
+    let shards = args.shards.as_ref().map(|shards| shards.0.clone());
     let state = StateDir::open(&args.state.state_dir)?;
     let mut lock = match state.lock(&session.name().to_string()) {
         Ok(lock) => lock,
@@ -105,40 +105,4 @@ fn in_words(done: &[Resynced], session: &SessionName) -> String {
     }
     let _ = writeln!(text, "they are sent by the next run: stillpoint georep sync --session '{session}' …");
     text
-}
-
-/// Numbers and ranges of them: `0,3,7-9`.
-fn numbers(text: &str) -> Result<BTreeSet<u64>> {
-    /// More are a whole file.
-    const MOST: u64 = 1 << 24;
-    let mut all = BTreeSet::new();
-    for part in text.split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let number = |text: &str| {
-            text.trim()
-                .parse::<u64>()
-                .with_context(|| format!("--shards {part}: not a number, or a range of them"))
-        };
-        let (first, last) = (number(first)?, number(last)?);
-        if last < first || last - first >= MOST {
-            bail!("--shards {part}: not a range that can be");
-        }
-        all.extend(first..=last);
-    }
-    Ok(all)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shards_are_numbers_and_ranges() {
-        let read = |text| numbers(text).ok().map(|all| all.into_iter().collect::<Vec<_>>());
-        assert_eq!(read("0,3,7-9"), Some(vec![0, 3, 7, 8, 9]));
-        assert_eq!(read("5-5"), Some(vec![5]));
-        for wrong in ["", "a", "3-", "-3", "9-7", "0-99999999999", "1,,2"] {
-            assert_eq!(read(wrong), None, "{wrong}");
-        }
-    }
 }

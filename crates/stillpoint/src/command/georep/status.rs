@@ -22,7 +22,7 @@ struct Report<'a> {
 }
 
 pub(super) fn run(args: &GeorepStatusArgs) -> Result<Exit> {
-    let session = super::session(&args.session)?;
+    let session = super::session(&args.session);
     let status = session.status()?;
     match args.session.output {
         Format::Json => output::print_json(&Report {

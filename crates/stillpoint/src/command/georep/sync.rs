@@ -45,10 +45,10 @@ struct Report<'a> {
 }
 
 pub(super) fn run(args: &GeorepSyncArgs, global: &Global) -> Result<Exit> {
-    let session = super::session(&args.session)?;
-    let overridden = super::checks("--override-check", &args.override_check)?;
+    let session = super::session(&args.session);
+    let overridden = &args.override_check;
     let mut options = SyncOptions::new(&args.mount, args.deadline);
-    options.logs = super::logs(&args.logs, &session)?;
+    options.logs = super::logs(&args.logs, &session);
     options.rollover = args.rollover;
     options.max_restarts = args.max_restarts;
 
