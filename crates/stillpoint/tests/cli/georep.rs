@@ -32,7 +32,7 @@ case "$*" in
       -e "s,<secondary_access_mount>true,<secondary_access_mount>$([ -e "$here/access-off" ] && echo false || echo true)," \
       "$recorded/config.xml";;
   *" config "*) cat "$recorded/checkpoint-set.xml";;
-  *" start --xml"*) : > "$here/running"; cat "$here/says" >> "$here/gsyncd.log"; cat "$recorded/start.xml";;
+  *" start --xml"*) : > "$here/running"; echo "[$(date -u '+%Y-%m-%d %H:%M:%S.%6N')] $(cat "$here/says")" >> "$here/gsyncd.log"; cat "$recorded/start.xml";;
   *" stop --xml"*|*" stop force --xml"*) rm -f "$here/running"; cat "$recorded/stop.xml";;
   *"status detail"*)
     if [ ! -e "$here/running" ]; then cat "$recorded/status-stopped.xml"
@@ -47,7 +47,7 @@ case "$*" in
 esac
 "#;
 
-const HEALTHY: &str = "[2026-11-23 07:55:25.963396] I [resource(worker /b2):1530:rsync] SSH: rsync performance \
+const HEALTHY: &str = "I [resource(worker /b2):1530:rsync] SSH: rsync performance \
     [{data=Number of files: 10 (reg: 6, dir: 4), Number of regular files transferred: 6, Total file size: 25,165,824 \
     bytes, Total transferred file size: 0 bytes, Literal data: 0 bytes, Matched data: 0 bytes, Total bytes sent: \
     25,168,260, Total bytes received: 124, sent 1,260 bytes  received 124 bytes  2,544.00 bytes/sec}]\n";
