@@ -79,6 +79,10 @@ enum Name {
     Linkto,
     Dirty,
     Client(u8),
+    FragmentVersion,
+    FragmentSize,
+    FragmentConfig,
+    FragmentDirty,
 }
 
 impl Name {
@@ -91,6 +95,10 @@ impl Name {
             Self::Dht => "trusted.glusterfs.dht".to_owned(),
             Self::Linkto => "trusted.glusterfs.dht.linkto".to_owned(),
             Self::Dirty => "trusted.afr.dirty".to_owned(),
+            Self::FragmentVersion => "trusted.ec.version".to_owned(),
+            Self::FragmentSize => "trusted.ec.size".to_owned(),
+            Self::FragmentConfig => "trusted.ec.config".to_owned(),
+            Self::FragmentDirty => "trusted.ec.dirty".to_owned(),
             Self::Client(n) => format!("trusted.afr.gv1-client-{}", n % 9),
         }
     }
@@ -168,11 +176,20 @@ fuzz_target!(|plan: Plan| {
     let outside = dir.path().join("outside");
     std::fs::create_dir(&outside).expect("the directory is ours");
     std::fs::write(outside.join("secret"), SECRET).expect("the directory is ours");
+    // Copies, an arbiter, fragments.
+    let (replicas, arbiter, redundancy, shard_size) = match plan.replicas % 6 {
+        copies @ 0..3 => (usize::from(copies) + 1, false, 0, 512),
+        3 => (3, true, 0, 512),
+        4 => (3, false, 1, 1024),
+        _ => (6, false, 2, 2048),
+    };
     let shape = Shape {
         subvolumes: usize::from(plan.subvolumes % 3) + 1,
-        replicas: usize::from(plan.replicas % 3) + 1,
+        replicas,
+        redundancy,
+        arbiter,
         rotation: usize::from(plan.rotation),
-        shard_size: 512,
+        shard_size,
         kept_in: KeptIn::Dump,
         ..Shape::default()
     };
