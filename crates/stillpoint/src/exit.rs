@@ -21,6 +21,21 @@ pub(crate) enum Exit {
     QemuImg(u8),
 }
 
+/// A command line that can be parsed and can't be meant. Own verbs end with [`Exit::Usage`] then.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WrongUsage(pub(crate) &'static str);
+
+impl std::fmt::Display for WrongUsage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for WrongUsage {}
+
+/// What is said where a volume has to be named.
+pub(crate) const WHICH_VOLUME: WrongUsage = WrongUsage("which volume? Name it with --volume or --brick");
+
 impl Exit {
     /// The code that the program ends with.
     pub(crate) const fn code(self) -> u8 {

@@ -48,6 +48,8 @@ pub(crate) fn start(global: &Global) {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // It would be told on stderr, and panic where that can't be written.
+        .log_internal_errors(false)
         .with_ansi(colours && std::io::stderr().is_terminal())
         .with_target(global.verbose > 1)
         .compact()
@@ -62,7 +64,8 @@ pub(crate) fn failed(error: &anyhow::Error) {
 /// Writes one complaint to stderr, and no line feed after it.
 pub(crate) fn complain_without_end(text: &str) {
     let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
-    anstream::eprint!("{red}stillpoint:{red:#} {text}");
+    // There is nobody to tell that stderr can't be written.
+    let _ = write!(anstream::stderr().lock(), "{red}stillpoint:{red:#} {text}");
 }
 
 /// Writes lines to stderr as they are.
@@ -79,5 +82,5 @@ pub(crate) fn lines(lines: impl IntoIterator<Item = String>) {
 /// Writes one complaint to stderr.
 pub(crate) fn complain(text: &str) {
     let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
-    anstream::eprintln!("{red}stillpoint:{red:#} {text}");
+    let _ = writeln!(anstream::stderr().lock(), "{red}stillpoint:{red:#} {text}");
 }

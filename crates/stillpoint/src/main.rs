@@ -17,7 +17,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _};
 
 use cli::{Cli, Command};
-use exit::Exit;
+use exit::{Exit, WrongUsage};
 
 /// Verbs that take qemu-img's options and end with its exit codes.
 const QEMU_IMG_VERBS: [&str; 5] = ["info", "check", "map", "measure", "compare"];
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         Err(error) if output::is_broken_pipe(&error) => Exit::Done.into(),
         Err(error) => {
             logging::failed(&error);
-            Exit::Failed.into()
+            if error.is::<WrongUsage>() { Exit::Usage } else { Exit::Failed }.into()
         }
     }
 }

@@ -13,7 +13,7 @@ use stillpoint_shard::audit::{
 
 use crate::cli::{AuditArgs, Global};
 use crate::command::source;
-use crate::exit::Exit;
+use crate::exit::{Exit, WHICH_VOLUME};
 use crate::output::{self, Format};
 use crate::progress::Progress;
 use crate::signals;
@@ -23,7 +23,7 @@ const JOBS: usize = 4;
 
 pub(crate) fn run(args: &AuditArgs, global: &Global) -> Result<Exit> {
     source::no_file_options(&args.volume)?;
-    let volume = source::volume(&args.volume)?.context("which volume? Name it with --volume or --brick")?;
+    let volume = source::volume(&args.volume)?.ok_or(WHICH_VOLUME)?;
     let below = source::reference(&args.path, args.volume.mounted_at.as_deref())?;
     let processors = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let jobs = args.jobs.unwrap_or(processors.min(NonZeroUsize::new(JOBS).unwrap_or(NonZeroUsize::MIN)));

@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde::Serialize;
 use stillpoint_shard::{FileRef, Located, Names, ShardState, Standing};
 
 use crate::cli::LocateArgs;
 use crate::command::source;
-use crate::exit::Exit;
+use crate::exit::{Exit, WHICH_VOLUME};
 use crate::logging;
 use crate::output::{self, Format};
 
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &LocateArgs) -> Result<Exit> {
         logging::complain("which byte? Give an OFFSET; only of a gfid it can be left out");
         return Ok(Exit::Usage);
     }
-    let volume = source::volume(&args.volume)?.context("which volume? Name it with --volume or --brick")?;
+    let volume = source::volume(&args.volume)?.ok_or(WHICH_VOLUME)?;
     let names = match &reference {
         FileRef::Gfid(gfid) => Some((gfid.to_string(), volume.names_of(*gfid)?)),
         _ => None,

@@ -9,6 +9,7 @@ use stillpoint_qcow2::{Error, Source, with_causes};
 use stillpoint_shard::{BrickDir, BrickMap, Doubt, FileOptions, FileRef, OpenOptions, Topology, Volume};
 
 use crate::cli::VolumeArgs;
+use crate::exit::WrongUsage;
 
 /// The volume that the arguments name, if they name one.
 pub(crate) fn volume(args: &VolumeArgs) -> Result<Option<Volume>> {
@@ -33,6 +34,11 @@ pub(crate) fn volume_with(args: &VolumeArgs, options: OpenOptions) -> Result<Opt
     }
     let map = brick_map(args, &topology)?;
     let volume = Volume::open(topology, &map, options)?;
+    if args.volume.is_some() {
+        for missing in volume.missing_bricks() {
+            tracing::warn!("a brick can't be looked at, and what only it holds isn't known: {missing}");
+        }
+    }
     for doubt in volume.topology().doubts() {
         match doubt {
             Doubt::NotGiven { .. } | Doubt::OrderGiven { .. } => tracing::warn!("{doubt}"),
@@ -94,7 +100,7 @@ fn brick_map(args: &VolumeArgs, topology: &Topology) -> Result<BrickMap> {
 /// Refuses what tells of one file, for a command that reads none.
 pub(crate) fn no_file_options(args: &VolumeArgs) -> Result<()> {
     if args.file_options() != FileOptions::default() {
-        bail!("--file-size and --block-size tell of a file that is read, and none is");
+        bail!(WrongUsage("--file-size and --block-size tell of a file that is read, and none is"));
     }
     Ok(())
 }

@@ -114,5 +114,5 @@ fn harmless_findings_exit_0_and_what_is_not_here_3() {
         command.assert().code(1);
         assert_eq!(stdout(&mut command), "");
     }
-    stillpoint().arg("audit").assert().code(1);
+    stillpoint().arg("audit").assert().code(2);
 }

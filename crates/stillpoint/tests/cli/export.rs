@@ -84,6 +84,14 @@ fn what_isnt_known_is_left_out_by_name_and_filled_in_once_its_bricks_are_back() 
     if let Some(found) = by_ddrescuelog(&mapfile) {
         assert_eq!(found, (content().len() as u64 - missing, missing));
     }
+    // A manifest has no digest of it, and says so.
+    let (second, manifest) = (out.with_file_name("second.img"), out.with_file_name("manifest.json"));
+    let mut command = export(&site);
+    command.arg("--allow-missing").arg("--manifest").arg(&manifest).arg("vm/disk.img").arg(&second);
+    command.assert().code(3);
+    let told = json(&fs::read_to_string(&manifest).expect("it is there"));
+    let reason = told["disks"][0]["layers"][0]["reason"].as_str().expect("a reason");
+    assert!(reason.starts_with(&format!("{missing} of its")), "{told:#}");
     // Without leave, it is an error, and what was done stays.
     let mut strict = export(&site);
     strict.arg("--resume").arg("vm/disk.img").arg(&out);
@@ -140,10 +148,24 @@ fn all_files_below_a_directory_are_exported_with_their_paths() {
     assert!(fs::read(into.join("vm/disk.img")).expect("it is there") == content());
     assert_eq!(fs::read(into.join("vm/deep/small")).expect("it is there"), b"small");
     assert!(!into.join("elsewhere").exists());
+    // What is not there keeps nothing else, and is the only thing that is not.
+    let there = into.with_file_name("again");
+    let mut command = export(&site);
+    let output = command.arg("--into").arg(&there).args(["nope", "vm"]).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let report = json(&String::from_utf8(output.stdout).expect("text"));
+    let failed: Vec<_> =
+        report["files"].as_array().expect("files").iter().map(|file| !file["error"].is_null()).collect();
+    assert_eq!(failed, [true, false, false], "{report:#}");
+    assert!(fs::read(there.join("vm/disk.img")).expect("it is there") == content());
+    export(&site).arg("--into").arg(&there).arg("nope").assert().code(1);
     // A directory has no one file to go to.
     let mut command = export(&site);
     command.arg("vm").arg(into.join("x")).assert().code(1);
     assert!(stderr(&mut command).contains("--into"), "{}", stderr(&mut command));
+    // Which command line can't be meant is a usage error.
+    export(&site).args(["vm", "vm/disk.img"]).arg(into.join("x")).assert().code(2);
+    stillpoint().args(["export", "vm/disk.img"]).arg(into.join("x")).assert().code(2);
 }
 
 #[test]

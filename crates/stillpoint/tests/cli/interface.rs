@@ -193,6 +193,16 @@ fn man_pages_and_completions_come_from_the_same_definition() {
 }
 
 #[test]
+fn who_can_t_be_told_is_no_reason_to_panic() {
+    for line in [vec!["-vvv", "ls"], vec!["-vvv", "info", "/nonexistent"], vec!["recover", "--nonsense"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("it is there");
+        let program = assert_cmd::cargo::cargo_bin!("stillpoint");
+        let status = std::process::Command::new(program).args(&line).stderr(full).status().expect("it runs");
+        assert!(matches!(status.code(), Some(1 | 2)), "{line:?}: {status}");
+    }
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_failure() {
     // Longer than a pipe holds.
     let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_stillpoint"))

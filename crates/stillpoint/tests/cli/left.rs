@@ -90,11 +90,11 @@ fn a_size_that_is_lost_is_said_and_told_and_belongs_to_a_volume_and_one_file() {
     stillpoint().args(["info", "--size", "1M", "disk.img"]).assert().code(1);
     for verb in ["ls", "audit"] {
         let mut command = stillpoint();
-        command.args([verb, "--file-size", "1M", "--volume"]).arg(&site.spec).assert().code(1);
+        command.args([verb, "--file-size", "1M", "--volume"]).arg(&site.spec).assert().code(2);
     }
     let mut several = stillpoint();
     several.args(["export", "--size", "1M", "--into"]).arg(&out).arg("--volume").arg(&site.spec).arg("/");
-    several.assert().code(1);
+    several.assert().code(2);
     assert!(stderr(&mut several).contains("of one file"), "{}", stderr(&mut several));
 }
 

@@ -97,5 +97,5 @@ fn a_list_that_is_not_whole_says_what_is_missing_and_exits_3() {
     for nothing in ["nothing", "../vm", "gfid:x"] {
         site.ls(&[nothing]).assert().code(1);
     }
-    stillpoint().arg("ls").assert().code(1);
+    stillpoint().arg("ls").assert().code(2);
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use stillpoint_backup::Cancel;
-use stillpoint_backup::manifest::{FileManifest, ManifestOptions, file_manifest};
+use stillpoint_backup::manifest::{FileManifest, Layer, ManifestOptions, file_manifest};
 use stillpoint_shard::export::{self, ExportOptions, MissingPart, Progress, RescueOptions};
 use stillpoint_shard::{EntryKind, FileOptions, FileRef, ShardedFile, Volume};
 use stillpoint_storage::FileStorage;
@@ -30,7 +30,8 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) struct Made {
     pub(super) exported: Exported,
-    pub(super) manifest: Option<FileManifest>,
+    /// What the manifest, where one is asked for, says of it.
+    pub(super) layer: Option<Layer>,
 }
 
 impl Job {
@@ -58,6 +59,11 @@ impl Job {
         Ok(Self { path, reference, options: FileOptions::default(), out, size })
     }
 
+    /// A file of which nothing can be copied.
+    pub(super) fn hopeless(path: String, reference: FileRef, out: PathBuf) -> Self {
+        Self { path, reference, options: FileOptions::default(), out, size: 0 }
+    }
+
     /// Copies the file. `tell` is called with how many bytes were done since its last call.
     pub(super) fn run(
         &self,
@@ -82,15 +88,20 @@ impl Job {
             let options = ExportOptions { overwrite: args.force };
             (export::copy_file(&file, &self.out, &options, &mut watch)?, 0, Vec::new())
         };
-        let manifest = match &args.manifest {
+        let layer = match &args.manifest {
+            Some(_) if progress.missing == 0 => Some(Layer::Found(self.compare(&file, cancel, tell)?)),
             // Of what isn't known there is no digest.
-            Some(_) if progress.missing == 0 => Some(self.compare(&file, cancel, tell)?),
+            Some(_) => Some(Layer::Missing {
+                path: self.path.clone(),
+                reason: format!("{} of its {} bytes aren't known", progress.missing, progress.total),
+            }),
+            None => None,
+        };
+        let digest = match &layer {
+            Some(Layer::Found(manifest)) => Some(manifest.digest),
             _ => None,
         };
-        Ok(Made {
-            exported: Exported::new(self, &file, &progress, before, missing, manifest.as_ref()),
-            manifest,
-        })
+        Ok(Made { exported: Exported::new(self, &file, &progress, before, missing, digest), layer })
     }
 
     fn rescue(

@@ -14,7 +14,7 @@ use stillpoint_shard::{Entry, EntryKind, FileOptions, FileRef, OpenOptions, Volu
 
 use crate::cli::{ExportArgs, Global};
 use crate::command::source;
-use crate::exit::Exit;
+use crate::exit::{Exit, WHICH_VOLUME, WrongUsage};
 use crate::output::{self, Format};
 use crate::progress::Progress;
 use crate::{logging, signals};
@@ -26,9 +26,8 @@ const JOBS: usize = 4;
 
 pub(crate) fn run(args: &ExportArgs, global: &Global) -> Result<Exit> {
     let options = OpenOptions { compare: args.compare, ..args.volume.options() };
-    let volume = source::volume_with(&args.volume, options)?
-        .context("which volume? Name it with --volume or --brick")?;
-    let Plan { jobs, problems } = plan(args, &volume)?;
+    let volume = source::volume_with(&args.volume, options)?.ok_or(WHICH_VOLUME)?;
+    let Plan { jobs, problems, failed: hopeless } = plan(args, &volume)?;
     for problem in &problems {
         logging::complain(problem);
     }
@@ -37,13 +36,19 @@ pub(crate) fn run(args: &ExportArgs, global: &Global) -> Result<Exit> {
     let made =
         in_parallel(args.jobs, &jobs, |job| job.run(&volume, args, &cancel, &|bytes| shown.add(bytes)));
     drop(shown);
-    let mut outcomes = Vec::with_capacity(jobs.len());
-    let mut manifests = Vec::new();
-    let mut failed = 0;
+    let mut outcomes = Vec::with_capacity(jobs.len() + hopeless.len());
+    let mut layers = Vec::with_capacity(jobs.len());
+    let mut failed = hopeless.len();
+    for (job, error) in hopeless {
+        let error = error.context(format!("{} wasn't exported", job.path));
+        logging::complain(&format!("{error:#}"));
+        layers.push(missing(&job.path, &error));
+        outcomes.push(Exported::failed(&job, &error));
+    }
     for (job, made) in jobs.iter().zip(made) {
         match made {
-            Ok(Made { manifest, exported }) => {
-                manifests.extend(manifest);
+            Ok(Made { layer, exported }) => {
+                layers.extend(layer);
                 exported.complain();
                 outcomes.push(exported);
             }
@@ -54,12 +59,13 @@ pub(crate) fn run(args: &ExportArgs, global: &Global) -> Result<Exit> {
                     return Err(error);
                 }
                 logging::complain(&format!("{error:#}"));
+                layers.push(missing(&job.path, &error));
                 outcomes.push(Exported::failed(job, &error));
             }
         }
     }
     if let Some(file) = &args.manifest {
-        write_manifest(file, manifests)?;
+        write_manifest(file, layers)?;
     }
     tell(args, &outcomes, &problems)?;
     let in_part = !problems.is_empty() || outcomes.iter().any(|exported| exported.bytes_missing > 0);
@@ -76,28 +82,44 @@ struct Plan {
     jobs: Vec<Job>,
     /// What may hold files, and isn't known.
     problems: Vec<String>,
+    /// Paths of which nothing can be copied, and why.
+    failed: Vec<(Job, anyhow::Error)>,
 }
 
 fn plan(args: &ExportArgs, volume: &Volume) -> Result<Plan> {
-    let mut plan = Plan { jobs: Vec::new(), problems: Vec::new() };
+    let mut plan = Plan { jobs: Vec::new(), problems: Vec::new(), failed: Vec::new() };
     let reference = |path: &str| source::reference(path, args.volume.mounted_at.as_deref());
     let Some(into) = &args.into else {
         let [path, out] = &args.names[..] else {
-            bail!("give PATH and OUT, or --into DIR and any number of PATHs");
+            bail!(WrongUsage("give PATH and OUT, or --into DIR and any number of PATHs"));
         };
         let options = args.volume.file_options();
         plan.jobs.push(Job::of_named(path.clone(), reference(path)?, out.into(), volume, options)?);
         return Ok(plan);
     };
     if args.volume.file_options() != FileOptions::default() {
-        bail!("--file-size and --block-size are of one file; without --into, give PATH and OUT");
+        bail!(WrongUsage("--file-size and --block-size are of one file; without --into, give PATH and OUT"));
     }
     let mut outs = HashSet::new();
     for path in &args.names {
-        for (path, reference) in files(volume, path, reference(path)?, &mut plan.problems)? {
+        let named = reference(path)?;
+        let at = into.join(below(&named));
+        // What is wrong with one is no reason to leave the others.
+        let found = match files(volume, path, named.clone(), &mut plan.problems) {
+            Ok(found) => found,
+            Err(error) => {
+                plan.failed.push((Job::hopeless(path.clone(), named, at), error));
+                continue;
+            }
+        };
+        for (path, reference) in found {
             let out = into.join(below(&reference));
-            if outs.insert(out.clone()) {
-                plan.jobs.push(Job::new(path, reference, out, volume)?);
+            if !outs.insert(out.clone()) {
+                continue;
+            }
+            match Job::new(path.clone(), reference.clone(), out.clone(), volume) {
+                Ok(job) => plan.jobs.push(job),
+                Err(error) => plan.failed.push((Job::hopeless(path, reference, out), error)),
             }
         }
     }
@@ -189,10 +211,14 @@ impl Shown {
     }
 }
 
-fn write_manifest(file: &Path, files: Vec<stillpoint_backup::manifest::FileManifest>) -> Result<()> {
-    let disks = files
+fn missing(path: &str, error: &anyhow::Error) -> Layer {
+    Layer::Missing { path: path.to_owned(), reason: format!("{error:#}") }
+}
+
+fn write_manifest(file: &Path, layers: Vec<Layer>) -> Result<()> {
+    let disks = layers
         .into_iter()
-        .map(|file| DiskManifest { domain: None, target: None, layers: vec![Layer::Found(file)] })
+        .map(|layer| DiskManifest { domain: None, target: None, layers: vec![layer] })
         .collect();
     let manifest = Manifest { schema_version: SCHEMA_VERSION, disks };
     let mut text = serde_json::to_vec_pretty(&manifest)?;

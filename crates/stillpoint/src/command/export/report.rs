@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use serde::Serialize;
-use stillpoint_backup::manifest::{Digest, FileManifest};
+use stillpoint_backup::manifest::Digest;
 use stillpoint_shard::export::{MissingPart, Progress};
 
 use stillpoint_shard::ShardedFile;
@@ -62,7 +62,7 @@ impl Exported {
         progress: &Progress,
         before: u64,
         missing: Vec<MissingPart>,
-        manifest: Option<&FileManifest>,
+        digest: Option<Digest>,
     ) -> Self {
         let parts = missing.into_iter();
         Self {
@@ -74,7 +74,7 @@ impl Exported {
             missing: parts
                 .map(|part| Part { offset: part.offset, length: part.len, reason: part.why })
                 .collect(),
-            digest: manifest.map(|manifest| manifest.digest),
+            digest,
             gfid: Some(file.gfid().to_string()),
             odd: file
                 .findings()

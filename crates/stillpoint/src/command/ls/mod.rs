@@ -12,7 +12,7 @@ use stillpoint_shard::{Entry, EntryKind, FileRef, Finding, OnChoice, OpenOptions
 
 use crate::cli::LsArgs;
 use crate::command::source;
-use crate::exit::Exit;
+use crate::exit::{Exit, WHICH_VOLUME};
 use crate::output::{self, Format};
 
 /// What is listed.
@@ -46,8 +46,7 @@ struct Listed {
 pub(crate) fn run(args: &LsArgs) -> Result<Exit> {
     source::no_file_options(&args.volume)?;
     let (options, choices) = telling(args.volume.options());
-    let volume = source::volume_with(&args.volume, options)?
-        .context("which volume? Name it with --volume or --brick")?;
+    let volume = source::volume_with(&args.volume, options)?.ok_or(WHICH_VOLUME)?;
     if args.deleted || args.orphans {
         return left::list(&volume, args);
     }
