@@ -10,8 +10,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use mounted::{Bench, SHARD, brick_paths, full, listed, open, pattern, put, read, write_files};
+use mounted::{Bench, SHARD, audit, brick_paths, full, listed, open, pattern, put, read, write_files};
 use stillpoint_lab::{Redundancy, Site, SiteName, VolumeLayout};
+use stillpoint_shard::audit::Severity;
 use stillpoint_shard::{BrickMap, Finding, OpenOptions, ShardError, Topology, Volume};
 
 const SITE: SiteName = SiteName::A;
@@ -301,6 +302,9 @@ fn bricks_come_and_go(instance: &str, redundancy: Redundancy, kind: &str, per_se
     let volume = moving.bench.volume(SITE, &[]);
     assert_eq!(volume.topology().bricks().count(), 2 * moving.per_set);
     moving.is_whole("bricks removed", &[]);
+    let (findings, summary) = audit(&volume);
+    let text: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    assert!(summary.is_whole() && summary.worst() <= Some(Severity::Harmless), "{text:#?} {summary:#?}");
     // A file that were not equal would have ended it.
     let read = moving.read.get();
     println!("matrix bricks come and go, {}: tried {read}, passed {read}", moving.layout());
