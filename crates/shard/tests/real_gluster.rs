@@ -15,7 +15,7 @@ use mounted::{
     open, pattern, put, read, volume_of, write_files,
 };
 use stillpoint_lab::{Redundancy, SiteName};
-use stillpoint_shard::audit::{Problem, Severity};
+use stillpoint_shard::audit::{AuditFinding, Problem, Severity};
 use stillpoint_shard::{
     BrickMap, OpenOptions, ShardError, ShardState, ShardedFile, SplitBrainChoice, Standing, Topology, Volume,
     export,
@@ -335,7 +335,17 @@ fn unhealed_replicas_are_not_read_and_split_brain_is_refused() {
     assert!(bricks.iter().all(|brick| error.contains(&brick.to_string())), "no matrix: {error}");
     let (findings, summary) = audit(&volume);
     let split = |problem: &Problem| matches!(problem, Problem::SplitBrain { change: "data", .. });
-    assert!(findings.iter().any(|finding| split(&finding.problem)), "{findings:#?}");
+    let split: Vec<_> = findings.iter().filter(|finding| split(&finding.problem)).collect();
+    assert!(!split.is_empty(), "{findings:#?}");
+    // Who accuse each other don't miss each other's changes.
+    for finding in &split {
+        assert!(finding.problem.advice().contains("--split-brain"));
+        let heal = |other: &&AuditFinding| {
+            other.path == finding.path
+                && matches!(&other.problem, Problem::NeedsHeal { changes, .. } if changes.contains(&"data"))
+        };
+        assert!(!findings.iter().any(|other| heal(&other)), "{findings:#?}");
+    }
     assert!(summary.worst() >= Some(Severity::AtRisk));
     // Each copy by itself is what its brick was given; the mount may still have the other in its cache.
     let (first, second) = (pattern(70, SHARD + 5), pattern(91, SHARD));

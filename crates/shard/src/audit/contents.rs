@@ -130,8 +130,10 @@ impl Auditor<'_> {
         }
         let bases = within.iter().filter(|shard| shard.index == 0).count() as u64;
         let absent = count.saturating_sub(1).saturating_sub(within.len() as u64 - bases);
-        if let (1.., Some(why)) = (absent, &self.absence) {
-            grouped.add(None, Problem::ShardsUnknown { shards: absent, why: why.clone() }, report);
+        let recorded = file.blocks.map(|blocks| (blocks.saturating_mul(512), base.allocated));
+        let lost = || self.inner.shards_lost(recorded.filter(|_| base.known));
+        if let (1.., Some(why)) = (absent, self.absence.clone().or_else(lost)) {
+            grouped.add(None, Problem::ShardsUnknown { shards: absent, why }, report);
         } else if let Some(problem) = sum.problem() {
             grouped.add(None, problem, report);
         }

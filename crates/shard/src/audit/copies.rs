@@ -100,6 +100,7 @@ pub(super) const fn in_words(change: Change) -> &'static str {
 /// Adds what counters say.
 pub(super) fn add_counted(set: &Set, counted: Counted, healed: bool, out: &mut Examined) {
     let Counted { behind, changes, unfinished, split, unattributed } = counted;
+    let is_split = !split.is_empty();
     for (change, why) in split {
         out.add(Problem::SplitBrain { change: in_words(change), why });
     }
@@ -109,7 +110,7 @@ pub(super) fn add_counted(set: &Set, counted: Counted, healed: bool, out: &mut E
     if !behind.is_empty() {
         let changes = changes.into_iter().map(in_words).collect();
         out.add(Problem::NeedsHeal { bricks: bricks(set, &behind), changes });
-    } else if !unfinished.is_empty() && healed {
+    } else if !unfinished.is_empty() && healed && !is_split {
         out.add(Problem::Unfinished { bricks: bricks(set, &unfinished) });
     }
 }

@@ -193,7 +193,7 @@ impl Problem {
             Self::SplitBrain { .. } => (
                 AtRisk,
                 "Every copy is accused, so that none is read until one is chosen.",
-                "Choose a copy: `gluster volume heal VOLUME split-brain`.",
+                "Compare them (`--split-brain source-brick=BRICK` has `export` and all that read take that one), then choose: `gluster volume heal VOLUME split-brain`.",
             ),
             Self::TooFewFragments { .. } => (
                 Lost,

@@ -52,6 +52,8 @@ pub struct ShardedFile {
     index: ShardIndex,
     /// Whether a name that no brick has is proven to be absent.
     absence_is_proven: bool,
+    /// Why it has had shards, though no brick has any of any file.
+    shards_lost: Option<String>,
     /// For the base, then for each shard of the index: which brick is read, see [`Choice`].
     choices: Vec<AtomicU32>,
     findings: Findings,
@@ -280,8 +282,12 @@ impl ShardedFile {
         self.inner.resolve(dirs, hash, held, self.inner.all_sets_known, &what)
     }
 
-    /// The error where a shard that is absent may have been deleted with its file.
+    /// The error where a shard that is absent may have been deleted with its file, or lost with all others.
     fn may_be_deleted(&self, index: u64) -> Result<(), ShardError> {
+        if let Some(why) = &self.shards_lost {
+            let missing = self.inner.missing();
+            return Err(ShardError::Unknown { what: self.what(index), why: why.clone(), missing });
+        }
         let unknown = self.gone.as_ref().and_then(|gone| gone.absent(self.what(index)));
         unknown.map_or(Ok(()), Err)
     }

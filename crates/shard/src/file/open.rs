@@ -34,6 +34,8 @@ pub(crate) struct Stat {
     /// The size that the base tells.
     told: Option<u64>,
     pub(crate) shard_size: Option<u64>,
+    /// Bytes that are allocated for the whole file by the count in its size xattr, and for its base.
+    pub(crate) allocated: Option<(u64, u64)>,
     /// What is odd about it.
     pub(crate) findings: Findings,
 }
@@ -67,6 +69,10 @@ impl Stat {
             xattr: name.to_owned(),
             problem: problem.to_owned(),
         };
+        let recorded = good.iter().filter_map(|copy| Some(copy.file_size?.blocks.saturating_mul(512))).max();
+        let largest = copies.copies.iter().map(|copy| copy.open.allocated).max().unwrap_or(0);
+        let fragments = set.code.map_or(1, |code| code.data() as u64);
+        let allocated = recorded.map(|recorded| (recorded, largest.saturating_mul(fragments)));
         let findings = Findings::default();
         inner.note(&findings, chosen);
         let base = match sharded(&good, options, &bad_xattr)? {
@@ -93,7 +99,8 @@ impl Stat {
             inner.note(&findings, [Finding::ShardSizeGiven { what: what(), shard_size, told }]);
         }
         let size = base.told.unwrap_or(0);
-        Ok(Some(Self { gfid, set: s, size, told: base.told, shard_size: base.shard_size, findings }))
+        let (told, shard_size) = (base.told, base.shard_size);
+        Ok(Some(Self { gfid, set: s, size, told, shard_size, allocated, findings }))
     }
 }
 
@@ -139,6 +146,8 @@ impl ShardedFile {
             // Until it is known, none is too long.
             None => Some(given.unwrap_or(UNKNOWN_SHARD_SIZE)),
         };
+        let shards_lost = stat.as_ref().filter(|stat| stat.shard_size.is_some() && gone.is_none());
+        let shards_lost = shards_lost.and_then(|stat| inner.shards_lost(stat.allocated));
         let findings = stat.map_or_else(Findings::default, |stat| stat.findings);
         if let Some(shard_size) = given {
             inner.note(&findings, [Finding::ShardSizeGiven { what: what(), shard_size, told: None }]);
@@ -170,7 +179,8 @@ impl ShardedFile {
         }
         let choices = (0..=index.present().len()).map(|_| AtomicU32::new(Choice::Open.pack())).collect();
         let may_be_deleted = gone.as_ref().is_some_and(|gone| gone.absent(String::new()).is_some());
-        let absence_is_proven = !may_be_deleted && Self::absent(&inner, &what).is_ok();
+        let absence_is_proven =
+            !may_be_deleted && shards_lost.is_none() && Self::absent(&inner, &what).is_ok();
         let mut file = Self {
             id: inner.next_file.fetch_add(1, Ordering::Relaxed),
             inner,
@@ -181,6 +191,7 @@ impl ShardedFile {
             gone,
             index,
             absence_is_proven,
+            shards_lost,
             choices,
             findings,
             allocated: OnceLock::new(),

@@ -68,7 +68,9 @@ impl Set {
                 }
                 None => self.accused(change, copies, &mut counted),
             };
-            if !behind.is_empty() {
+            // In split-brain each accuses the other, and none is known to be behind.
+            let is_split = counted.split.iter().any(|(split, _)| *split == change);
+            if !behind.is_empty() && !is_split {
                 counted.changes.push(change);
                 counted.behind.extend(behind);
             }

@@ -6,6 +6,7 @@ mod open;
 mod order;
 mod reference;
 mod resolve;
+mod shards;
 mod walk;
 
 use std::path::{Component, Path, PathBuf};

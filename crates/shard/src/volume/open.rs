@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 
 use uuid::Uuid;
 
-use super::{Inner, OpenOptions, order};
+use super::{Inner, OpenOptions, order, shards};
 use crate::ShardError;
 use crate::cache::Cache;
 use crate::error::MissingBrick;
@@ -72,11 +72,7 @@ impl Inner {
         let topology =
             Topology { subvolumes: sets.iter().map(|set| set.subvolume.clone()).collect(), ..topology };
         let roots = sets.iter().map(Set::root).collect::<Result<Vec<_>, _>>()?;
-        let shard_dirs = sets
-            .iter()
-            .zip(&roots)
-            .map(|(set, root)| set.subdirectory(root, Path::new(".shard")))
-            .collect::<Result<Vec<_>, _>>()?;
+        let shard_dirs = shards::shard_dirs(&sets, &roots)?;
         let any_shards = shard_dirs.iter().any(|dir| dir.state == DirState::Present);
         let all_sets_known = Self::knows_all_sets(&topology, if any_shards { &shard_dirs } else { &roots });
         // A dispersed shard is as many open files as it takes fragments.

@@ -267,7 +267,7 @@ fn a_directory_without_any_layout_is_known_where_all_of_the_shards_hashes_are() 
 /// Adds a brick as `add-brick` leaves it: a volume's root, and nothing in it.
 fn blank(built: &Built, name: &str) -> std::path::PathBuf {
     let dir = built.dir.path().join(name);
-    std::fs::create_dir(&dir).unwrap();
+    std::fs::create_dir_all(dir.join(".glusterfs/00/00")).unwrap();
     let root = "00000000000000000000000000000001";
     let id = built.trees.id().simple();
     let text = format!("# file: {name}\ntrusted.gfid=0x{root}\ntrusted.glusterfs.volume-id=0x{id}\n");

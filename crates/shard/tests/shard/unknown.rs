@@ -1,8 +1,11 @@
 //! What is not known is never read as zeros.
 
 use std::io;
+use std::ops::ControlFlow;
+use std::path::Path;
 
-use stillpoint_shard::ShardError;
+use stillpoint_shard::audit::{AuditEvent, AuditFinding, AuditOptions, Problem, Severity};
+use stillpoint_shard::{BrickMap, OpenOptions, ShardError, Topology, Volume};
 use stillpoint_storage::{ExtentKind, Storage, extents};
 use stillpoint_testkit::volume::Shape;
 
@@ -182,4 +185,123 @@ fn extents_tile_the_file_and_agree_with_its_bytes() {
         })
         .sum();
     assert_eq!(file.allocated(), Some(stored));
+}
+
+/// Every shape that a brick can be a part of.
+fn shapes() -> Vec<Shape> {
+    let shape = |subvolumes, replicas, redundancy| Shape {
+        subvolumes,
+        replicas,
+        redundancy,
+        shard_size: SHARD,
+        ..Shape::default()
+    };
+    vec![shape(3, 1, 0), shape(1, 2, 0), shape(2, 2, 0), shape(1, 3, 1), shape(2, 3, 1)]
+}
+
+/// What is read is right or refused, and all of it is not there: by the description, and by nothing but bricks.
+fn holes_are_not_invented(built: &Built, model: &[u8], missing: &[usize], lost: &str) {
+    let bricks = (0..built.trees.brick_count()).filter(|brick| !missing.contains(brick));
+    let bricks: Vec<_> = bricks.map(|brick| built.trees.brick(brick).to_owned()).collect();
+    let described = Volume::open(built.topology(), &built.map(missing), OpenOptions::default());
+    let alone = Topology::from_bricks(&bricks)
+        .and_then(|topology| Volume::open(topology, &BrickMap::default(), OpenOptions::default()));
+    // Bricks alone may be refused altogether.
+    for volume in [Some(described.unwrap()), alone.ok()].into_iter().flatten() {
+        let Ok(file) = volume.open_file(&"disk".parse().unwrap()) else { continue };
+        let mut refused = 0;
+        for at in (0..model.len()).step_by(512) {
+            let mut piece = vec![0xee; 512.min(model.len() - at)];
+            match file.read_exact_at(at as u64, &mut piece) {
+                Ok(()) => assert_eq!(piece, model[at..at + piece.len()], "{lost}: at {at}"),
+                Err(error) => {
+                    refused += 1;
+                    assert!(matches!(shard_error(error), ShardError::Unknown { .. }), "{lost}");
+                    let kind = file.next_extent(at as u64).unwrap().kind;
+                    assert_eq!(kind, ExtentKind::Unknown, "{lost}: at {at}");
+                }
+            }
+        }
+        assert!(refused > 0 && file.allocated().is_none(), "{lost}: nothing was refused");
+        let mut findings = Vec::new();
+        let mut each = |event: AuditEvent<'_>| {
+            if let AuditEvent::Finding(finding) = event {
+                findings.push(finding.clone());
+            }
+            ControlFlow::Continue(())
+        };
+        let summary = volume.audit(&"/".parse().unwrap(), &AuditOptions::default(), &mut each).unwrap();
+        let unknown =
+            |problem: &Problem| matches!(problem, Problem::ShardsUnknown { .. } | Problem::Unknown { .. });
+        let told = |finding: &AuditFinding| {
+            finding.path.as_deref() == Some(Path::new("disk")) && unknown(&finding.problem)
+        };
+        assert!(findings.iter().any(told), "{lost}: {findings:#?}");
+        assert_eq!(summary.worst(), Some(Severity::Lost), "{lost}: {findings:#?}");
+    }
+}
+
+fn lose(built: &Built, brick: usize, name: &str) {
+    std::fs::remove_dir_all(built.path(brick, name)).unwrap();
+}
+
+#[test]
+fn a_subvolume_that_lost_its_directory_of_shards_proves_no_hole() {
+    for shape in shapes() {
+        for with_handle in [true, false] {
+            let (subvolumes, replicas) = (shape.subvolumes, shape.replicas);
+            let (mut built, model) = sparse_in(shape.clone());
+            // Counts what is allocated, as each write to a real volume does.
+            built.trees.truncate("disk", model.len() as u64).unwrap();
+            for brick in 0..replicas {
+                lose(&built, brick, ".shard");
+                if !with_handle {
+                    lose(&built, brick, ".glusterfs/be");
+                }
+            }
+            let lost = format!("{subvolumes} x {replicas}, handle {with_handle}");
+            holes_are_not_invented(&built, &model, &[], &lost);
+        }
+    }
+}
+
+#[test]
+fn trees_that_were_copied_without_dot_names_prove_no_hole() {
+    for shape in shapes() {
+        let lost = format!("{} x {} without dot names", shape.subvolumes, shape.replicas);
+        let (built, model) = sparse_in(shape);
+        for brick in 0..built.trees.brick_count() {
+            lose(&built, brick, ".shard");
+            lose(&built, brick, ".glusterfs");
+        }
+        holes_are_not_invented(&built, &model, &[], &lost);
+    }
+}
+
+#[test]
+fn a_replica_alone_that_lost_its_directory_of_shards_proves_no_hole() {
+    for subvolumes in [1, 2] {
+        let (built, model) = sparse(subvolumes, 2, false);
+        lose(&built, 1, ".shard");
+        holes_are_not_invented(&built, &model, &[0], "one replica alone");
+        // The other one has them all.
+        assert_eq!(bytes(&built.open("disk", &[]).unwrap()).unwrap(), model);
+    }
+}
+
+/// Nothing was ever in `.shard`, and so nobody made it.
+#[test]
+fn a_volume_that_never_had_a_shard_is_read_whole() {
+    for shape in shapes() {
+        let mut built = build(shape);
+        let model = [pattern(1, 3000), vec![0; 9 * SHARD as usize]].concat();
+        built.trees.create_file("disk").unwrap();
+        built.trees.write("disk", 0, &model[..3000]).unwrap();
+        built.trees.truncate("disk", model.len() as u64).unwrap();
+        for brick in 0..built.trees.brick_count() {
+            lose(&built, brick, ".shard");
+            lose(&built, brick, ".glusterfs/be");
+        }
+        assert_eq!(bytes(&built.open("disk", &[]).unwrap()).unwrap(), model);
+    }
 }

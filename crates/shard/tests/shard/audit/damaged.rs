@@ -71,6 +71,11 @@ fn split_brains_are_told_whatever_they_are_of() {
         let (findings, summary) = audit(&built);
         let split = only(&findings, |problem| matches!(problem, Problem::SplitBrain { .. }));
         assert!(matches!(&split.problem, Problem::SplitBrain { change, .. } if *change == word), "{split}");
+        // Nobody is behind, and no copy is good.
+        assert!(
+            !findings.iter().any(|finding| matches!(finding.problem, Problem::NeedsHeal { .. })),
+            "{findings:#?}"
+        );
         assert!(summary.worst() >= Some(Severity::AtRisk));
     }
 }
