@@ -13,6 +13,7 @@ mod hostile;
 mod model;
 mod names;
 mod order;
+mod reflink;
 mod remains;
 mod split_brain;
 mod support;
