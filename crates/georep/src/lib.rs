@@ -48,5 +48,6 @@ pub use status::{CheckpointRow, CrawlStatus, Row, SessionStatus, Worker, WorkerS
 pub use sync::{Sent, SyncOptions, SyncProgress, sync};
 pub use verdict::{Evidence, LogFinding, LogFindingKind, Problem, Verdict};
 pub use volume::{
-    Brick, BrickHeal, BrickName, BrickState, HealInfo, VolumeInfo, VolumeKind, VolumeState, VolumeTask,
+    Brick, BrickHeal, BrickName, BrickSpace, BrickState, HealInfo, VolumeInfo, VolumeKind, VolumeState,
+    VolumeTask,
 };

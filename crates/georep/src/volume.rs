@@ -156,6 +156,17 @@ pub struct BrickState {
     pub online: bool,
 }
 
+/// How much room a brick's file system has, from `gluster volume status … detail --xml`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrickSpace {
+    /// The brick.
+    pub name: BrickName,
+    /// All of it, in bytes.
+    pub total: u64,
+    /// What is free, in bytes.
+    pub free: u64,
+}
+
 /// What `gluster volume status --xml` tells of a volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumeState {

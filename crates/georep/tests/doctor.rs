@@ -262,3 +262,23 @@ fn a_fix_that_is_refused_is_told_with_those_before_it() {
     assert_eq!(done.iter().map(|f| f.what.clone()).collect::<Vec<_>>(), [[Check::SyncXattrs]]);
     assert!(error.to_string().contains("secondary-access-mount"), "{error}");
 }
+
+#[test]
+fn a_far_side_that_is_nearly_full_is_a_warning_and_one_that_refuses_writes_is_refused() {
+    for (free, expected) in [
+        (50_000_000, None),
+        (49_000_000, Some(Severity::Warn)),
+        (20_000_000, Some(Severity::Warn)),
+        (19_000_000, Some(Severity::Refuse)),
+        (0, Some(Severity::Refuse)),
+    ] {
+        let (s, _dir) = simulated();
+        s.set_far_free(free);
+        let expected: Vec<_> =
+            expected.into_iter().map(|severity| (Check::SecondarySpace, severity)).collect();
+        assert_eq!(checks(&s), expected, "{free}");
+    }
+    let (s, _dir) = simulated();
+    s.fail("volume status gv2 detail", 1, Fault::Text("unrecognized command".into()));
+    assert_eq!(checks(&s), [(Check::SecondarySpace, Severity::Note)]);
+}

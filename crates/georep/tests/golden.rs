@@ -279,3 +279,12 @@ fn the_words_of_3_7_s_log_are_read_healthy_and_failing() {
     let found: Vec<_> = failing.findings.iter().map(|f| (f.kind, f.gfids.len())).collect();
     assert_eq!(found, [(MovingOn, 0), (EntryFailed, 2), (MetaFailed, 1)]);
 }
+
+#[test]
+fn how_much_room_bricks_have_is_read() {
+    let answers = [("volume status gv2 detail", "volume-status-detail-remote.xml")];
+    let told = replay("gluster-11.1", &answers).brick_space(Side::Secondary).unwrap();
+    assert_eq!(told.len(), 2);
+    assert_eq!(told[0].name.to_string(), "siteB:/bricks/gv2-b0");
+    assert!(told.iter().all(|b| b.total == 17_112_760_320 && (1..b.total).contains(&b.free)), "{told:?}");
+}

@@ -38,6 +38,7 @@ pub fn examine(session: &Session, options: &PreflightOptions) -> Result<Examinat
         Ok(secondary) => {
             look.volume(Side::Secondary, &secondary);
             look.sharding(&primary, &secondary);
+            look.space(&secondary);
         }
         Err(error) => {
             let host = session.name().secondary_host();

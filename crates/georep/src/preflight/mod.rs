@@ -95,6 +95,8 @@ pub enum Check {
     HealClean,
     /// Nothing waits to be healed at the secondary.
     SecondaryHealClean,
+    /// The secondary's bricks have room.
+    SecondarySpace,
     /// Every brick has a row, and no row tells of a worker that can't run.
     Workers,
     /// No Active worker stands still.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::look::{Look, Remedy};
 use super::{Check, Fix, Severity};
 use crate::session::{SessionConfig, Side};
-use crate::volume::{Brick, BrickHeal, VolumeInfo, VolumeState};
+use crate::volume::{Brick, BrickHeal, BrickSpace, VolumeInfo, VolumeState};
 
 impl Look<'_> {
     pub(super) fn volume(&mut self, side: Side, volume: &VolumeInfo) {
@@ -94,6 +94,35 @@ impl Look<'_> {
                 let seen = format!("whether {name}{place} has something to heal could not be seen: {error}");
                 let matters = "what a brick missed is not in its changelog, nor is the heal";
                 self.find(check, severity, seen, matters, Remedy::None);
+            }
+        }
+    }
+
+    /// A brick refuses writes once its file system has no more free than `storage.reserve` (1 % by default).
+    pub(super) fn space(&mut self, secondary: &VolumeInfo) {
+        let (name, place) = (&secondary.name, self.place(Side::Secondary));
+        let told = match self.session.brick_space(Side::Secondary) {
+            Ok(told) if !told.is_empty() => told,
+            Ok(_) | Err(_) => {
+                let seen = format!("how much room the bricks of {name}{place} have could not be seen");
+                let matters = "without room there, changes are tried again and then given up";
+                return self.find(Check::SecondarySpace, Severity::Note, seen, matters, Remedy::None);
+            }
+        };
+        self.looked(Check::SecondarySpace);
+        let percent = |b: &BrickSpace| b.free.saturating_mul(100).checked_div(b.total).unwrap_or(100);
+        for (severity, least, most) in [(Severity::Refuse, 0, 2), (Severity::Warn, 2, 5)] {
+            let short: Vec<String> = told
+                .iter()
+                .filter(|b| (least..most).contains(&percent(b)))
+                .map(|b| format!("{} ({} of {} MiB)", b.name, b.free >> 20, b.total >> 20))
+                .collect();
+            if !short.is_empty() {
+                let seen = format!("bricks of {name}{place} have little room left: {}", short.join(", "));
+                let matters = "a brick refuses writes before it is full (storage.reserve): changes are tried again, given \
+                               up, and the checkpoint is reached all the same";
+                let remedy = Remedy::Do(format!("make room there, or add bricks to {name}"));
+                self.find(Check::SecondarySpace, severity, seen, matters, remedy);
             }
         }
     }

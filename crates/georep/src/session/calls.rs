@@ -10,7 +10,7 @@ use crate::error::{Error, Stage};
 use crate::journal::{Journal, Step};
 use crate::runner::{Limit, Output, Runner};
 use crate::status::SessionStatus;
-use crate::volume::{HealInfo, VolumeInfo, VolumeKind, VolumeState};
+use crate::volume::{BrickSpace, HealInfo, VolumeInfo, VolumeKind, VolumeState};
 use crate::xml;
 
 use super::{Session, SessionConfig, Side};
@@ -130,6 +130,13 @@ impl<'a> Calls<'a> {
         let volume = self.volume(side);
         self.gluster(side, &["volume", "status", volume, "--xml"], |command, answer| {
             xml::read(command, answer, |root| xml::volume_state(root, volume))
+        })
+    }
+
+    pub(crate) fn brick_space(&self, side: Side) -> Result<Vec<BrickSpace>, Error> {
+        let volume = self.volume(side);
+        self.gluster(side, &["volume", "status", volume, "detail", "--xml"], |command, answer| {
+            xml::read(command, answer, |root| xml::brick_space(root, volume))
         })
     }
 

@@ -18,7 +18,7 @@ use crate::journal::Journal;
 use crate::name::SessionName;
 use crate::runner::Runner;
 use crate::status::SessionStatus;
-use crate::volume::{BrickState, HealInfo, VolumeInfo, VolumeState};
+use crate::volume::{BrickSpace, BrickState, HealInfo, VolumeInfo, VolumeState};
 
 /// How long this crate waits for Gluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,6 +217,14 @@ impl Session {
     /// If Gluster refuses or can't be understood.
     pub fn volume_state(&self, side: Side) -> Result<VolumeState, Error> {
         self.calls(None).volume_state(side)
+    }
+
+    /// How much room the bricks of a side's volume have.
+    ///
+    /// # Errors
+    /// If Gluster refuses or can't be understood.
+    pub fn brick_space(&self, side: Side) -> Result<Vec<BrickSpace>, Error> {
+        self.calls(None).brick_space(side)
     }
 
     /// Sets an option of the primary volume.

@@ -13,7 +13,7 @@ use crate::runner::Output;
 
 pub(crate) use config::{config, report};
 pub(crate) use status::workers;
-pub(crate) use volume::{heal_info, volume_info, volume_state};
+pub(crate) use volume::{brick_space, heal_info, volume_info, volume_state};
 
 /// Longest list of rows, bricks or options that is read; Gluster's own limits are far below.
 pub(crate) const MAX_ITEMS: usize = 100_000;

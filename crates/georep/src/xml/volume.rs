@@ -6,7 +6,8 @@ use uuid::Uuid;
 use super::{MAX_ITEMS, available, child, child_text, value};
 use crate::cli::AnswerProblem;
 use crate::volume::{
-    Brick, BrickHeal, BrickName, BrickState, HealInfo, VolumeInfo, VolumeKind, VolumeState, VolumeTask,
+    Brick, BrickHeal, BrickName, BrickSpace, BrickState, HealInfo, VolumeInfo, VolumeKind, VolumeState,
+    VolumeTask,
 };
 
 /// The volume called `name`; `None` when the document has no such volume.
@@ -73,16 +74,28 @@ fn brick(node: Node<'_, '_>) -> Result<Brick, AnswerProblem> {
     })
 }
 
-/// Which bricks of the volume called `name` run, and its tasks. Other processes (self-heal daemons, NFS) are left out.
-pub(crate) fn volume_state(root: Node<'_, '_>, name: &str) -> Result<VolumeState, AnswerProblem> {
+/// A volume in a status document.
+fn status_of<'a, 'input>(root: Node<'a, 'input>, name: &str) -> Result<Node<'a, 'input>, AnswerProblem> {
     let status = child(root, "volStatus").ok_or(AnswerProblem::Missing("volStatus"))?;
     let volumes = child(status, "volumes").ok_or(AnswerProblem::Missing("volumes"))?;
-    let found = volumes
+    volumes
         .children()
         .filter(|n| n.has_tag_name("volume"))
         .find(|v| child_text(*v, "volName") == Some(name))
-        .ok_or(AnswerProblem::Missing("volume"))?;
-    let nodes = found.children().filter(|n| n.has_tag_name("node")).take(MAX_ITEMS);
+        .ok_or(AnswerProblem::Missing("volume"))
+}
+
+/// The processes of a volume in a status document.
+fn nodes<'a, 'input>(
+    root: Node<'a, 'input>,
+    name: &str,
+) -> Result<impl Iterator<Item = Node<'a, 'input>>, AnswerProblem> {
+    Ok(status_of(root, name)?.children().filter(|n| n.has_tag_name("node")).take(MAX_ITEMS))
+}
+
+/// Which bricks of the volume called `name` run, and its tasks. Other processes (self-heal daemons, NFS) are left out.
+pub(crate) fn volume_state(root: Node<'_, '_>, name: &str) -> Result<VolumeState, AnswerProblem> {
+    let nodes = nodes(root, name)?;
     let bricks = nodes
         .filter_map(|n| {
             let (host, path) = (child_text(n, "hostname")?, child_text(n, "path")?);
@@ -91,9 +104,23 @@ pub(crate) fn volume_state(root: Node<'_, '_>, name: &str) -> Result<VolumeState
             Some(BrickState { name, online: child_text(n, "status") == Some("1") })
         })
         .collect();
-    let tasks = child(found, "tasks").into_iter().flat_map(|t| t.children());
+    let tasks = child(status_of(root, name)?, "tasks").into_iter().flat_map(|t| t.children());
     let tasks = tasks.filter(|n| n.has_tag_name("task")).take(MAX_ITEMS).map(task).collect();
     Ok(VolumeState { bricks, tasks })
+}
+
+/// How much room the bricks of the volume called `name` have; bricks that don't run tell nothing.
+pub(crate) fn brick_space(root: Node<'_, '_>, name: &str) -> Result<Vec<BrickSpace>, AnswerProblem> {
+    let number = |node, name| child_text(node, name).and_then(|t| t.parse::<u64>().ok());
+    Ok(nodes(root, name)?
+        .filter_map(|n| {
+            let name = BrickName {
+                host: child_text(n, "hostname")?.to_owned(),
+                path: child_text(n, "path")?.to_owned(),
+            };
+            Some(BrickSpace { name, total: number(n, "sizeTotal")?, free: number(n, "sizeFree")? })
+        })
+        .collect())
 }
 
 /// A task's `status` is a number of glusterd's: 0 not started, 1 started (`in progress`), 2 stopped, 3 complete, 4

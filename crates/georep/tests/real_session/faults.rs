@@ -203,6 +203,9 @@ pub(crate) fn a_full_far_side_is_never_believed(real: &Real) {
     real.lab.faults().fill(SiteName::B, 4).unwrap();
     and_then(
         || {
+            let findings = preflight(&real.session(), &PreflightOptions::default()).unwrap();
+            let space = findings.iter().find(|f| f.what == Check::SecondarySpace).expect("a finding");
+            assert_eq!(space.severity, Severity::Refuse);
             let mut options = real.options(120);
             options.faulty_grace = Duration::from_secs(40);
             match suite::run(&real.session(), &options).0 {

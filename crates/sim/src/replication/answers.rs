@@ -25,6 +25,10 @@ pub(super) fn answer(model: &mut Model, argv: &[&str]) -> String {
         ["volume", "info", volume, "--xml"] if *volume == far => info(&secondary(model)),
         ["volume", "info", _, "--xml"] => refusal("Volume does not exist"),
         ["volume", "status", volume, "--xml"] if *volume == primary => bricks_up(volume, &near(model)),
+        ["volume", "status", volume, "detail", "--xml"] if *volume == far => {
+            let free = format!("<sizeTotal>1000000000</sizeTotal><sizeFree>{}</sizeFree>", model.far_free);
+            bricks_up(volume, &secondary(model)).replace("</node>", &format!("{free}</node>"))
+        }
         ["volume", "status", volume, "--xml"] if *volume == far => bricks_up(volume, &secondary(model)),
         ["volume", "heal", volume, "info", "summary", "--xml"] if *volume == primary => heal(&near(model)),
         ["volume", "set", volume, option, value, "--xml"] if *volume == primary => {

@@ -105,6 +105,11 @@ impl SimulatedSession {
         self.lock().bricks_ahead = seconds;
     }
 
+    /// Leaves so many of 1000000000 bytes free on each of the secondary's bricks.
+    pub fn set_far_free(&self, bytes: u64) {
+        self.lock().far_free = bytes;
+    }
+
     /// Every command that was run, its words joined by spaces.
     #[must_use]
     pub fn commands(&self) -> Vec<String> {

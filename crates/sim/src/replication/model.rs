@@ -33,6 +33,8 @@ pub(super) struct Model {
     pub(super) replica: usize,
     /// By how many seconds the bricks' clocks are ahead.
     pub(super) bricks_ahead: i64,
+    /// What is free of each of the secondary's bricks, of 1000000000 bytes.
+    pub(super) far_free: u64,
     /// Time since the session was made.
     pub(super) now: Duration,
     epoch: Timestamp,
@@ -98,6 +100,7 @@ impl Model {
             bricks: Vec::new(),
             replica: 1,
             bricks_ahead: 0,
+            far_free: 900_000_000,
             now: Duration::ZERO,
             epoch: Timestamp::now(),
             state: State::Created,

@@ -22,6 +22,7 @@ echo "$*" >> "$here/commands"
 case "$*" in
   *"volume info gv1"*) sed "s,</options>,$(cat "$here/volume-options" 2>/dev/null)</options>," "$recorded/volume-info.xml";;
   *"volume info gv2"*) cat "$recorded/volume-info-remote.xml";;
+  *"volume status gv2 detail"*) cat "$recorded/volume-status-detail-remote.xml";;
   *"volume status gv1"*) cat "$recorded/volume-status.xml";;
   *"heal gv1 info"*) cat "$recorded/heal-clean.xml";;
   *"volume set "*) cat "$recorded/stop.xml"; set -- "$@"; echo "<option><name>$5</name><value>$6</value></option>" >> "$here/volume-options";;
