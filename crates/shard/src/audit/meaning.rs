@@ -75,7 +75,7 @@ impl Problem {
             ),
             Self::ShardNameLost { .. } => (
                 AtRisk,
-                "The file reads as zeros there, though the bytes are on the bricks: its name was removed, or a truncation was cut short.",
+                "The file reads as zeros there but with --compare, though the bytes are on the bricks: its name was removed, or a truncation was cut short.",
                 "Verify the file against another site or a backup (`stillpoint verify`); the handle has the bytes.",
             ),
             Self::SymlinkNameLost { .. } => (

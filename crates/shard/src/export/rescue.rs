@@ -59,6 +59,39 @@ pub struct Rescued {
 /// copy is gone on with, and parts that were not known are tried again, which can be known once more bricks are back.
 /// What the mapfile calls finished is on disk.
 ///
+/// ```
+/// use std::ops::ControlFlow;
+/// use stillpoint_shard::export::{RescueOptions, rescue_file};
+/// use stillpoint_shard::{BrickMap, OpenOptions, Topology, Volume};
+/// use stillpoint_testkit::volume::{BrickTrees, Shape};
+///
+/// let dir = tempfile::tempdir()?;
+/// let mut built = BrickTrees::create(dir.path(), Shape { subvolumes: 2, ..Shape::default() })?;
+/// built.create_file("disk")?;
+/// let content: Vec<u8> = (0..100_000_u32).map(|at| (at % 251) as u8).collect();
+/// built.write("disk", 0, &content)?;
+/// built.save()?;
+/// built.write_glusterd_directory(&dir.path().join("glusterd"))?;
+/// let topology = Topology::load(dir.path().join("glusterd"), None)?;
+///
+/// // The subvolume that doesn't have the base is away, and comes back later.
+/// let away = 1 - built.shard_subvolume("disk", 0)?;
+/// let without = BrickMap::default().without(built.brick_name(away).parse()?);
+/// let volume = Volume::open(topology.clone(), &without, OpenOptions::default())?;
+/// let disk = volume.open_file(&"disk".parse()?)?;
+/// let (out, map) = (dir.path().join("out"), dir.path().join("out.map"));
+/// let options = RescueOptions { about: disk.gfid().to_string(), leave_out: true };
+/// let first = rescue_file(&disk, &out, &map, &options, &mut |_| ControlFlow::Continue(()))?;
+/// assert!(first.progress.missing > 0);
+///
+/// let volume = Volume::open(topology, &BrickMap::default(), OpenOptions::default())?;
+/// let disk = volume.open_file(&"disk".parse()?)?;
+/// let second = rescue_file(&disk, &out, &map, &options, &mut |_| ControlFlow::Continue(()))?;
+/// assert_eq!((second.progress.missing, second.before + first.progress.missing), (0, disk.size()));
+/// assert!(std::fs::read(&out)? == content);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// When the target exists and has no mapfile, the mapfile is of something else or its target is gone, somebody else is
 /// filling the target, something can't be written, or `watch` ends it; without

@@ -11,6 +11,7 @@ mod read;
 mod remains;
 mod state;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -36,6 +37,33 @@ pub use state::{Located, PresentShard, ShardCopy, ShardState, Standing};
 ///
 /// Which copy of a shard is read is decided when the shard is first needed, by its own xattrs, and kept.
 /// Threads may read at the same time. The volume must not be written to meanwhile.
+///
+/// ```
+/// use stillpoint_shard::{BrickMap, OpenOptions, ShardState, Topology, Volume};
+/// use stillpoint_storage::{ExtentKind, Storage, extents};
+/// use stillpoint_testkit::volume::{BrickTrees, Shape};
+///
+/// let dir = tempfile::tempdir()?;
+/// let mut built = BrickTrees::create(dir.path(), Shape { replicas: 2, shard_size: 64 << 10, ..Shape::default() })?;
+/// built.create_file("disk")?;
+/// built.write("disk", 0, &[7; 5000])?;
+/// // Nothing is written to the second shard.
+/// built.write("disk", 128 << 10, b"the third shard")?;
+/// built.save()?;
+///
+/// let topology = Topology::from_bricks(&[built.brick(0), built.brick(1)])?;
+/// let volume = Volume::open(topology, &BrickMap::default(), OpenOptions::default())?;
+/// let disk = volume.open_file(&"disk".parse()?)?;
+/// assert_eq!((disk.shard_count(), disk.shard_size()), (3, Some(64 << 10)));
+/// assert_eq!(disk.shard(1)?, ShardState::Hole);
+///
+/// let mut piece = [0; 9];
+/// disk.read_exact_at((128 << 10) + 4, &mut piece)?;
+/// assert_eq!(&piece, b"third sha");
+/// let holes = extents(&disk).filter(|extent| extent.as_ref().is_ok_and(|extent| extent.kind == ExtentKind::Hole));
+/// assert!(holes.count() > 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct ShardedFile {
     inner: Arc<Inner>,
@@ -54,6 +82,8 @@ pub struct ShardedFile {
     absence_is_proven: bool,
     /// Why it has had shards, though no brick has any of any file.
     shards_lost: Option<String>,
+    /// Shards that are on a brick without their name, where these were looked for.
+    nameless: BTreeSet<u64>,
     /// For the base, then for each shard of the index: which brick is read, see [`Choice`].
     choices: Vec<AtomicU32>,
     findings: Findings,
@@ -282,11 +312,15 @@ impl ShardedFile {
         self.inner.resolve(dirs, hash, held, self.inner.all_sets_known, &what)
     }
 
-    /// The error where a shard that is absent may have been deleted with its file, or lost with all others.
+    /// The error where a shard that is absent may have been deleted with its file, or lost with all others, or with its name.
     fn may_be_deleted(&self, index: u64) -> Result<(), ShardError> {
         if let Some(why) = &self.shards_lost {
             let missing = self.inner.missing();
             return Err(ShardError::Unknown { what: self.what(index), why: why.clone(), missing });
+        }
+        if self.nameless.contains(&index) {
+            let why = "it has lost its name: its handle below .glusterfs is there, with bytes".to_owned();
+            return Err(ShardError::Unknown { what: self.what(index), why, missing: Vec::new() });
         }
         let unknown = self.gone.as_ref().and_then(|gone| gone.absent(self.what(index)));
         unknown.map_or(Ok(()), Err)

@@ -1,5 +1,6 @@
 //! Opening a file: its gfid, size and shard size from the base, and which shards there are.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -179,8 +180,14 @@ impl ShardedFile {
         }
         let choices = (0..=index.present().len()).map(|_| AtomicU32::new(Choice::Open.pack())).collect();
         let may_be_deleted = gone.as_ref().is_some_and(|gone| gone.absent(String::new()).is_some());
-        let absence_is_proven =
-            !may_be_deleted && shards_lost.is_none() && Self::absent(&inner, &what).is_ok();
+        let nameless = match shard_size {
+            Some(_) if inner.options.compare => inner.nameless_shards(gfid)?,
+            _ => BTreeSet::new(),
+        };
+        let absence_is_proven = nameless.is_empty()
+            && !may_be_deleted
+            && shards_lost.is_none()
+            && Self::absent(&inner, &what).is_ok();
         let mut file = Self {
             id: inner.next_file.fetch_add(1, Ordering::Relaxed),
             inner,
@@ -192,6 +199,7 @@ impl ShardedFile {
             index,
             absence_is_proven,
             shards_lost,
+            nameless,
             choices,
             findings,
             allocated: OnceLock::new(),

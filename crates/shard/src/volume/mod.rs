@@ -10,8 +10,8 @@ mod shards;
 mod walk;
 
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 
 use uuid::Uuid;
 
@@ -42,7 +42,9 @@ pub struct OpenOptions {
     /// that decides it is an error.
     pub split_brain: Vec<SplitBrainChoice>,
     /// Reads every byte from all good copies of a shard, or all fragments, and takes a difference for an error
-    /// ([`ShardError::Diverged`]). Nothing is copied by the kernel then.
+    /// ([`ShardError::Diverged`]). Nothing is copied by the kernel then. A shard of which a brick has the handle below
+    /// `.glusterfs` alone, with bytes in it, is unknown then, where it would be a hole; to find these all handles are gone
+    /// through when the first file is opened.
     pub compare: bool,
     /// Takes the bricks of a dispersed set that are given without any description for in their order as they are, missing
     /// ones behind them, instead of looking for the one order in which they decode.
@@ -95,6 +97,8 @@ pub(crate) struct Inner {
     pub(crate) options: OpenOptions,
     /// Choices that were told.
     told: Findings,
+    /// Shards of which a brick has the handle alone, once they were looked for.
+    nameless: OnceLock<Vec<(Uuid, u64)>>,
 }
 
 impl Volume {

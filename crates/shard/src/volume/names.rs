@@ -168,7 +168,7 @@ impl Inner {
 }
 
 /// The names that a brick's copy of a file keeps of itself.
-fn own_names(tree: &BrickTree, gfid: Uuid) -> Result<Vec<Name>, ShardError> {
+pub(super) fn own_names(tree: &BrickTree, gfid: Uuid) -> Result<Vec<Name>, ShardError> {
     let handle = gfid.to_string();
     let dir = Path::new(".glusterfs").join(&handle[..2]).join(&handle[2..4]);
     let crate::tree::FoundDirectory::Directory(dir) = tree.directory(&tree.root()?, &dir)? else {

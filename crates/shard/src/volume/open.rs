@@ -1,6 +1,7 @@
 //! Finding the bricks of a volume on this machine.
 
 use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 
 use uuid::Uuid;
@@ -94,6 +95,7 @@ impl Inner {
             next_file: AtomicU64::new(0),
             options: options.clone(),
             told: Findings::default(),
+            nameless: OnceLock::new(),
         })
     }
 }

@@ -3,10 +3,16 @@
 //! A volume that never had a shard has no such directory, and a set that was added has none until the layout is fixed. A
 //! brick that lost it, or a copy of a tree without the names that begin with a dot, looks the same, and proves nothing.
 
+use std::collections::BTreeSet;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use uuid::Uuid;
+
 use super::Inner;
+use super::names::own_names;
 use crate::ShardError;
+use crate::file::shard_number;
 use crate::raw::xattr;
 use crate::set::{DirState, Set, SetDir, covers_all_hashes};
 use crate::tree::{FoundDirectory, Handle};
@@ -46,6 +52,43 @@ impl Inner {
             )
         })
     }
+}
+
+impl Inner {
+    /// The shards of a file of which a brick has the handle alone, with bytes in it: their names were lost, and what has no
+    /// name looks like a hole. All handles are gone through, once for a volume.
+    pub(crate) fn nameless_shards(&self, gfid: Uuid) -> Result<BTreeSet<u64>, ShardError> {
+        let all = match self.nameless.get() {
+            Some(all) => all,
+            None => {
+                let found = self.all_nameless_shards()?;
+                self.nameless.get_or_init(|| found)
+            }
+        };
+        Ok(all.iter().filter(|(file, _)| *file == gfid).map(|(_, shard)| *shard).collect())
+    }
+
+    fn all_nameless_shards(&self) -> Result<Vec<(Uuid, u64)>, ShardError> {
+        let mut found = Vec::new();
+        for tree in self.sets.iter().flat_map(|set| &set.trees).flatten() {
+            let root = tree.root()?;
+            for gfid in tree.nameless(&root, &mut || true)? {
+                if !matches!(tree.handle(&root, gfid)?, Handle::File { len: 1.., .. }) {
+                    continue;
+                }
+                let names = own_names(tree, gfid)?.into_iter();
+                let of_shards = names.filter(|(parent, _)| *parent == xattr::SHARD_DIR_GFID);
+                found.extend(of_shards.filter_map(|(_, name)| shard_of(name.as_bytes())));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The gfid and the number in a shard's name.
+fn shard_of(name: &[u8]) -> Option<(Uuid, u64)> {
+    let (gfid, number) = name.split_at_checked(36)?;
+    Some((Uuid::try_parse_ascii(gfid).ok()?, shard_number(number.strip_prefix(b".")?)?))
 }
 
 /// Why a set without `/.shard` may have had it; `None` where nothing says so.

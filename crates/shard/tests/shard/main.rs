@@ -13,6 +13,7 @@ mod hostile;
 mod model;
 mod names;
 mod order;
+mod parallel;
 mod reflink;
 mod remains;
 mod split_brain;

@@ -4,9 +4,11 @@ use std::fs;
 use std::path::PathBuf;
 
 use stillpoint_shard::audit::{AuditFinding, Problem, Severity};
+use stillpoint_shard::{FileRef, OpenOptions, Topology, Volume};
+use stillpoint_storage::{ExtentKind, Storage as _};
 use stillpoint_testkit::volume::Shape;
 
-use super::super::support::{Built, pattern};
+use super::super::support::{Built, bytes, pattern};
 use super::{audit, audit_of, dispersed, distributed, gfid, handle, holders, only, replicated, take};
 
 /// Every kind of volume, each with a disk, a file of one shard and one that is not sharded.
@@ -100,9 +102,21 @@ fn dump_of_handle(built: &Built, brick: usize, handle: &std::path::Path, xattrs:
 /// Opened without writing the dumps anew.
 fn audit_as_it_is(built: &Built) -> Vec<AuditFinding> {
     let bricks: Vec<_> = (0..built.trees.brick_count()).map(|n| built.trees.brick(n).to_owned()).collect();
-    let topology = stillpoint_shard::Topology::from_bricks(&bricks).unwrap();
-    let volume = stillpoint_shard::Volume::open(topology, &Default::default(), Default::default()).unwrap();
+    let topology = Topology::from_bricks(&bricks).unwrap();
+    let volume = Volume::open(topology, &Default::default(), Default::default()).unwrap();
     audit_of(&volume, "/").0
+}
+
+/// What has no name looks like a hole, and takes a look at all handles to be told from one.
+fn comparing_it_is_no_hole(built: &Built, id: uuid::Uuid) {
+    let bricks: Vec<_> = (0..built.trees.brick_count()).map(|n| built.trees.brick(n).to_owned()).collect();
+    let options = OpenOptions { compare: true, ..OpenOptions::default() };
+    let volume = Volume::open(Topology::from_bricks(&bricks).unwrap(), &Default::default(), options).unwrap();
+    let file = volume.open_file(&FileRef::Gfid(id)).unwrap();
+    let refused = bytes(&file).unwrap_err().to_string();
+    assert!(refused.contains("shard 3") && refused.contains("lost its name"), "{refused}");
+    assert!(file.shard(3).is_err() && file.shard(2).is_ok());
+    assert_eq!(file.next_extent(3 * 4096).unwrap().kind, ExtentKind::Unknown);
 }
 
 #[test]
@@ -135,6 +149,7 @@ fn a_shard_that_lost_its_name_is_told_if_its_file_is_there() {
             let lost = only(&findings, |problem| matches!(problem, Problem::ShardNameLost { .. }));
             assert_eq!(lost.problem, Problem::ShardNameLost { file: id, shard: 3, bytes: 4096 });
             assert_eq!((lost.gfid, lost.severity()), (Some(own), Severity::AtRisk));
+            comparing_it_is_no_hole(&built, id);
         } else {
             let left = only(&findings, |problem| matches!(problem, Problem::HandleLeft { .. }));
             assert_eq!((left.gfid, left.severity()), (Some(own), Severity::Harmless));
