@@ -57,11 +57,8 @@ impl Journal for Happens<'_> {
 pub(crate) fn cases(way: Way) -> Vec<(Who, &'static str, Option<u64>, bool)> {
     if std::env::var_os("STILLPOINT_FULL").is_none() {
         return match way {
-            Way::Virsh => {
-                vec![(Who::Libvirtd, "pivot-requested", None, true), (Who::Guest, "commit-ready", None, true)]
-            }
+            Way::Virsh => vec![(Who::Libvirtd, "pivot-requested", None, true)],
             _ => vec![
-                (Who::Qemu, "commit-ready", None, true),
                 (Who::Qemu, "pivot-requested", Some(10), true),
                 (Who::Qemu, "pivot-requested", Some(10), false),
             ],
