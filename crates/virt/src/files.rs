@@ -31,6 +31,15 @@ pub(crate) fn allocated(path: &Path) -> u64 {
     })
 }
 
+/// Whether one file was written to later than the other.
+pub(crate) fn is_newer(path: &Path, other: &Path) -> Result<bool, Error> {
+    let modified = |path| {
+        let metadata = fs::metadata(path).map_err(failed("look at", path))?;
+        Ok::<_, Error>((metadata.mtime(), metadata.mtime_nsec()))
+    };
+    Ok(modified(path)? > modified(other)?)
+}
+
 /// Brings what the hypervisor wrote to a file to stable storage, through the same mount.
 pub(crate) fn sync(path: &Path) -> Result<(), Error> {
     File::open(path).and_then(|file| file.sync_all()).map_err(failed("bring to stable storage", path))

@@ -39,8 +39,8 @@ pub struct DiskIntent {
     pub progressed: Progressed,
     /// Which start of the domain the last pivot was asked of.
     pub pivot_instance: Option<Instance>,
-    /// Whether the guest's CPUs were stopped by us when the last pivot was asked for. Then the guest wrote nothing
-    /// between the commit being ready and the definition naming the base: whatever the definition names is right.
+    /// Whether the guest's CPUs were stopped by us when the last pivot was asked for, and nothing is known of their being
+    /// let go since. Then the guest wrote nothing after the commit was ready, unless its guard let it go.
     pub pivot_suspended: bool,
     /// The overlay's name on the way out, where its removal was intended or it was kept.
     pub quarantine: Option<PathBuf>,

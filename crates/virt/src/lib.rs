@@ -61,13 +61,12 @@
 //! | `Completing` | the same, `ready='pivot'` or `'abort'` | any | | wait, look again |
 //! | `DefinitionBehind` | base, no job | overlay | | define with the base |
 //! | `StaleOverlay` | base (or off) | base | overlay's file is there | pivot asked for: delete; else rename, keep, tell an operator |
-//! | `OfflineOverlay` | off | overlay | no pivot asked for, or with the CPUs stopped | commit the files, define with the base |
-//! | `AmbiguousPivot` | off, or another start on the overlay | overlay | pivot asked for with the CPUs running, never seen | off: compare; equal: define with the base. Else operator |
+//! | `OfflineOverlay` | off | overlay | no pivot asked for | commit the files, define with the base |
+//! | `AmbiguousPivot` | off, or another start on the overlay | overlay | pivot asked for, never seen | off: compare; equal: define with the base; the CPUs stopped, and the overlay written to later: commit the files. Else operator |
 //! | `Foreign` | anything else | | | operator; nothing is touched |
 //!
 //! Committing files takes an [`OfflineCommit`]; without one, and where the domain is to go on from saved memory, an
-//! operator is asked to start the domain. A domain whose CPUs were stopped when its pivot was asked for wrote nothing
-//! since: what its definition names is right, whichever it is.
+//! operator is asked to start the domain.
 //!
 //! A guest that may be frozen is thawed first, and one that was suspended for a pivot is resumed. An overlay
 //! whose pivot was verified is never committed again: the base has moved on since.

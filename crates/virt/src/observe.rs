@@ -100,9 +100,7 @@ fn running(view: &View, intent: &DiskIntent) -> Result<DiskCondition, Error> {
             Ready::Pivot | Ready::Abort => DiskCondition::Completing,
         },
         Place::Away if intent.progressed >= Progressed::PivotVerified => again(),
-        Place::Away if pivoted_in_another_start(view, intent) && !intent.stood_still() => {
-            DiskCondition::AmbiguousPivot
-        }
+        Place::Away if pivoted_in_another_start(view, intent) => DiskCondition::AmbiguousPivot,
         Place::Away => DiskCondition::OnOverlay,
         Place::Strange(what) => DiskCondition::Foreign { what },
     })
@@ -119,8 +117,7 @@ fn off(view: &View, intent: &DiskIntent) -> Result<DiskCondition, Error> {
         DiskCondition::Foreign { what: format!("its definition is {}", defined.source) }
     } else {
         match intent.progressed {
-            // With the CPUs stopped the guest wrote nothing that only the base has.
-            Progressed::PivotRequested if !intent.stood_still() => DiskCondition::AmbiguousPivot,
+            Progressed::PivotRequested => DiskCondition::AmbiguousPivot,
             progressed if progressed >= Progressed::PivotVerified => again(),
             _ => DiskCondition::OfflineOverlay,
         }

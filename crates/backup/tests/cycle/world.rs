@@ -91,7 +91,8 @@ impl World {
                 let target = format!("vd{}", char::from(b'a' + number as u8));
                 let file = format!("{name}-{target}.img");
                 fs::write(mount.join(&file), content(&file)).expect("a disk");
-                domain = domain.with(SimDisk::new(&target, mount.join(&file)));
+                // Its bytes are no image, and are said not to be.
+                domain = domain.with(SimDisk::new(&target, mount.join(&file)).format("raw"));
                 its.push((target, file));
             }
             let id = host.add(domain);

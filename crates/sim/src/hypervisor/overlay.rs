@@ -58,13 +58,13 @@ fn extension(out: &mut Vec<u8>, kind: u32, data: &[u8]) {
     out.resize(out.len().next_multiple_of(8), 0);
 }
 
-/// A qcow2 image's virtual size, or any other file's length.
+/// A qcow2 image's virtual size, or any other file's length, in whole sectors as QEMU counts it.
 pub(super) fn virtual_size(path: &Path) -> io::Result<u64> {
     let mut file = File::open(path)?;
     let mut head = Vec::new();
     Read::by_ref(&mut file).take(32).read_to_end(&mut head)?;
     match (head.strip_prefix(b"QFI\xfb"), head.get(24..32).map(TryInto::try_into)) {
         (Some(_), Some(Ok(size))) => Ok(u64::from_be_bytes(size)),
-        _ => Ok(file.metadata()?.len()),
+        _ => Ok(file.metadata()?.len().next_multiple_of(512)),
     }
 }

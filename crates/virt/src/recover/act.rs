@@ -132,6 +132,15 @@ impl Recovering<'_> {
                     self.expect(target, &DiskCondition::AmbiguousPivot)?;
                     return Ok(self.pen.record(StepKind::PivotVerified { target: target.to_owned() })?);
                 }
+                // With the CPUs stopped, what only the overlay has is what the commit had not copied yet. A base that
+                // was written to later may be one on which the guest was let go on by its guard.
+                Ok(Comparison::Differs { .. })
+                    if self.options.offline.is_some()
+                        && self.pen.intent.stood_still(target)
+                        && files::is_newer(&disk.overlay, &disk.base)? =>
+                {
+                    return self.commit_offline(target);
+                }
                 Ok(Comparison::Differs { first }) => {
                     format!("a pivot was asked for and never seen, and overlay and base differ at guest offset {first}")
                 }
@@ -168,10 +177,10 @@ impl Recovering<'_> {
             self.pen.record(StepKind::Thawed { file_systems: None })?;
         }
         // That the CPUs were stopped decides about a pivot whose end was never seen: it is kept until that is settled.
-        let decides = observation.disks.iter().any(|disk| {
-            let away = matches!(disk.condition, DiskCondition::OnOverlay | DiskCondition::OfflineOverlay);
-            away && self.pen.intent.stood_still(&disk.target)
-        });
+        let decides = !observation.state.is_active()
+            && observation.disks.iter().any(|disk| {
+                disk.condition == DiskCondition::AmbiguousPivot && self.pen.intent.stood_still(&disk.target)
+            });
         if self.pen.intent.maybe_suspended && !observation.suspended && !decides {
             self.pen.record(StepKind::Resumed)?;
         }

@@ -19,13 +19,16 @@ impl Recovering<'_> {
         })?;
         files::sync(&disk.base)?;
         let seen = observe(self.committer.hypervisor, &self.pen.intent)?;
-        let found = seen.disks.iter().find(|disk| disk.target == target);
-        if seen.saved || found.is_none_or(|disk| disk.condition != DiskCondition::OfflineOverlay) {
+        let found = seen.disks.into_iter().find(|disk| disk.target == target).map(|disk| disk.condition);
+        let Some(before @ (DiskCondition::OfflineOverlay | DiskCondition::AmbiguousPivot)) = found else {
+            return Ok(());
+        };
+        if seen.saved || seen.state.is_active() {
             return Ok(());
         }
         self.pen.record(StepKind::OfflineCommitted { target: target.to_owned() })?;
         self.committer.redefine(&disk)?;
-        self.expect(target, &DiskCondition::OfflineOverlay)?;
+        self.expect(target, &before)?;
         if let Some(DiskCondition::StaleOverlay { .. }) = self.condition(target)? {
             self.pen.record(StepKind::PivotVerified { target: target.to_owned() })?;
         }

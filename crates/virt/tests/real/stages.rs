@@ -1,12 +1,15 @@
 //! Someone dies at a stage of an undoing, and recovery makes one disk of what is left.
 
+use std::error::Error as StdError;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
 use stillpoint_virt::{
-    DiskCondition, DomainState, Error, Intent, Journal, JournalError, RecoverOptions, Recovery, Step,
-    StepKind, UndoOptions, recover, undo,
+    Comparison, DiskCondition, DomainState, Error, Intent, Journal, JournalError, OverlayComparison,
+    RecoverOptions, Recovery, Step, StepKind, UndoOptions, recover, undo,
 };
 
 use crate::daemon::Daemon;
@@ -153,9 +156,29 @@ pub(crate) fn dies(
     stage.start();
 }
 
+/// As QEMU's own tool compares.
+struct Compared;
+
+impl OverlayComparison for Compared {
+    fn compare(&self, overlay: &Path, base: &Path) -> Result<Comparison, Box<dyn StdError + Send + Sync>> {
+        let done = Command::new("qemu-img")
+            .args(["compare", "-f", "qcow2", "-F", "qcow2"])
+            .args([overlay, base])
+            .output()?;
+        let said = String::from_utf8_lossy(&done.stdout).into_owned();
+        let first = said.split_whitespace().find_map(|word| word.trim_end_matches('!').parse().ok());
+        match (done.status.code(), first) {
+            (Some(0), _) => Ok(Comparison::Equal),
+            (Some(1), Some(first)) => Ok(Comparison::Differs { first }),
+            _ => Err(String::from_utf8_lossy(&done.stderr).into_owned().into()),
+        }
+    }
+}
+
 /// What recovery says at last, where there is something to recover.
 fn settled(stage: &Real<'_>, intent: &mut Intent) -> Option<Recovery> {
-    let options = RecoverOptions { undo: undoing(), comparison: None, offline: Some(stage.offline()) };
+    let options =
+        RecoverOptions { undo: undoing(), comparison: Some(&Compared), offline: Some(stage.offline()) };
     for _ in 0..20 {
         if !intent.is_open() {
             return None;

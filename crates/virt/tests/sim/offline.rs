@@ -6,8 +6,8 @@ use std::path::Path;
 
 use stillpoint_sim::hypervisor::{Call, Crash, Failure, SimGuards, SimOffline};
 use stillpoint_virt::{
-    Action, CallErrorKind, DiskCondition, Error, Intent, OfflineCommit, RecoverOptions, UndoOptions, foresee,
-    undo,
+    Action, CallErrorKind, Comparison, DiskCondition, Error, Hypervisor, Intent, OfflineCommit,
+    OverlayComparison, RecoverOptions, Recovery, UndoOptions, foresee, undo,
 };
 
 use crate::stage::{At, Log, Stage, crashes, quick};
@@ -177,20 +177,112 @@ fn died_in_the_pivot(suspend_for_pivot: bool) -> (Stage, Log) {
     (stage, log)
 }
 
+struct Says(Comparison);
+
+impl OverlayComparison for Says {
+    fn compare(&self, _: &Path, _: &Path) -> Result<Comparison, Box<dyn StdError + Send + Sync>> {
+        Ok(self.0)
+    }
+}
+
+const DIFFERS: Says = Says(Comparison::Differs { first: 0 });
+
+/// Recovery with all means.
+fn recovered_with(stage: &Stage, log: &Log, says: &Says) -> Recovery {
+    let offline = SimOffline::new(&stage.host);
+    let options = RecoverOptions { undo: quick(), comparison: Some(says), offline: Some(&offline) };
+    stage.recover_with(log, &options).unwrap()
+}
+
+/// Makes one of a disk's two files the one that was written to last.
+fn written_last(newer: &Path, older: &Path) {
+    let now = std::time::SystemTime::now();
+    for (path, age) in [(newer, 0), (older, 60)] {
+        let file = fs::File::options().write(true).open(path).unwrap();
+        file.set_modified(now - std::time::Duration::from_secs(age)).unwrap();
+    }
+}
+
 #[test]
-fn a_pivot_with_the_cpus_stopped_is_never_ambiguous() {
+fn a_pivot_whose_overlay_adds_nothing_is_settled_on_the_base_and_nothing_is_committed() {
+    for suspend in [true, false] {
+        let (stage, log) = died_in_the_pivot(suspend);
+        let recovery = recovered_with(&stage, &log, &Says(Comparison::Equal));
+        assert_eq!(recovery.found[0].condition, DiskCondition::AmbiguousPivot);
+        assert!(recovery.is_complete(), "{:?}", recovery.problems);
+        assert!(!recovery.actions.contains(&Action::CommitOffline { target: "vda".into() }));
+        assert_settled(&stage, &log, "equal");
+    }
+}
+
+#[test]
+fn a_pivot_with_the_cpus_stopped_whose_overlay_was_written_to_last_is_committed() {
+    let (stage, log) = died_in_the_pivot(true);
+    written_last(&stage.host.chain(&stage.domain, "vda")[0], &stage.base("vda"));
+    let recovery = recovered_with(&stage, &log, &DIFFERS);
+    assert!(recovery.is_complete(), "{:?}", recovery.problems);
+    assert_settled(&stage, &log, "the overlay has more");
+    // With the CPUs running it says nothing.
+    let (stage, log) = died_in_the_pivot(false);
+    written_last(&stage.host.chain(&stage.domain, "vda")[0], &stage.base("vda"));
+    assert!(!recovered_with(&stage, &log, &DIFFERS).is_complete());
+    assert_eq!(stage.host.chain(&stage.domain, "vda").len(), 2);
+}
+
+#[test]
+fn a_pivot_whose_base_was_written_to_last_keeps_both_files_though_the_cpus_were_stopped() {
+    let (stage, log) = died_in_the_pivot(true);
+    written_last(&stage.base("vda"), &stage.host.chain(&stage.domain, "vda")[0]);
+    let recovery = recovered_with(&stage, &log, &DIFFERS);
+    assert_eq!(recovery.problems.len(), 1, "{:?}", recovery.problems);
+    assert_eq!(stage.host.chain(&stage.domain, "vda").len(), 2);
+    // Nor does it help to ask again.
+    assert!(!recovered_with(&stage, &log, &DIFFERS).is_complete());
+}
+
+/// Our process dies when the pivot was asked for, QEMU makes it, the definition isn't changed, and the guard lets the guest
+/// go on: of that the journal says nothing.
+#[test]
+fn what_a_guest_that_its_guard_let_go_wrote_to_the_base_is_never_overwritten() {
+    let stage = Stage::new();
+    let healthy = Log::default();
+    stage.cycle(&stage.host.connect(), &healthy, &SimGuards::new(&stage.host), true).unwrap();
+    let step = healthy.names().iter().position(|name| *name == "pivot-requested").unwrap();
+
+    let stage = Stage::new();
+    let process = stage.host.connect();
+    let log = Log::killing(&process, step, At::AfterWriting);
+    stage.host.behave(|behaviour| behaviour.definition_lags = true);
+    assert!(crashes(|| stage.cycle(&process, &log, &SimGuards::new(&stage.host), true)));
+    stage.host.connect().pivot(&stage.domain, "vda").unwrap();
+    assert!(!stage.host.is_suspended(&stage.domain), "its guard lets it go");
+    assert_eq!(stage.host.chain(&stage.domain, "vda"), [stage.base("vda")]);
+    written(&stage);
+    stage.host.power_off(&stage.domain);
+    let overlay = stage.host.chain(&stage.domain, "vda")[0].clone();
+    assert_ne!(overlay, stage.base("vda"), "the definition names the overlay yet");
+
+    let log = Log::with(log.steps());
+    let recovery = recovered_with(&stage, &log, &DIFFERS);
+    let targets: Vec<_> = recovery.problems.iter().map(|problem| problem.target.as_deref()).collect();
+    assert_eq!(targets, [Some("vda")]);
+    assert!(overlay.exists());
+    assert!(fs::read(stage.base("vda")).unwrap().starts_with(b"NEWEST"));
+}
+
+#[test]
+fn a_pivot_is_not_settled_without_a_comparison_nor_once_the_domain_was_started_again() {
     let (stage, log) = died_in_the_pivot(true);
     let recovery = stage.recover_files(&log).unwrap();
-    assert_eq!(recovery.found[0].condition, DiskCondition::OfflineOverlay);
-    assert!(recovery.is_complete(), "{:?}", recovery.problems);
-    assert_settled(&stage, &log, "off");
+    assert_eq!(recovery.found[0].condition, DiskCondition::AmbiguousPivot);
+    assert_eq!(recovery.problems.len(), 1, "{:?}", recovery.problems);
 
     let (stage, log) = died_in_the_pivot(true);
     stage.host.start(&stage.domain);
-    let recovery = stage.recover_files(&log).unwrap();
-    assert_eq!(recovery.found[0].condition, DiskCondition::OnOverlay);
-    assert!(recovery.is_complete(), "{:?}", recovery.problems);
-    assert_settled(&stage, &log, "started on what its definition names");
+    let recovery = recovered_with(&stage, &log, &Says(Comparison::Equal));
+    assert_eq!(recovery.found[0].condition, DiskCondition::AmbiguousPivot);
+    assert_eq!(recovery.problems.len(), 1, "{:?}", recovery.problems);
+    assert_eq!(stage.host.chain(&stage.domain, "vda").len(), 2);
 }
 
 #[test]
