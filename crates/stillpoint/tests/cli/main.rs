@@ -4,6 +4,7 @@ mod audit;
 mod bitmaps;
 mod check;
 mod compare;
+mod crowded;
 mod dispersed;
 mod export;
 mod extract;
