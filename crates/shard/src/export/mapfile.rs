@@ -79,7 +79,8 @@ impl Mapfile {
         let mut lines = Vec::new();
         for (number, line) in (1..).zip(text.lines()) {
             match line.strip_prefix(ABOUT) {
-                Some(found) if about.is_empty() => found.clone_into(&mut about),
+                // As it would be written: a line that ends in several carriage returns loses one of them here.
+                Some(found) if about.is_empty() => about = one_line(found),
                 _ if line.starts_with('#') || line.trim().is_empty() => {}
                 _ => lines.push((number, line)),
             }
@@ -272,5 +273,12 @@ mod tests {
         }
         assert!(Mapfile::parse("# nothing\n").is_err());
         assert!(Mapfile::parse("rubbish\n").unwrap_err().contains("line 1"));
+    }
+
+    #[test]
+    fn what_was_copied_is_read_as_it_is_written_again() {
+        let map = Mapfile::parse("# stillpoint export of a\r\u{7}b\r\r\r\n0 ? 1\n0 512 +\n").unwrap();
+        assert_eq!(map.about(), "a??b??");
+        assert_eq!(Mapfile::parse(&map.to_text()), Ok(map));
     }
 }
