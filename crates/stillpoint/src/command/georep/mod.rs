@@ -8,10 +8,12 @@ mod sync;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use stillpoint_backup::{Lock, StateDir};
 use stillpoint_georep::{Check, LocalLog, LocalRunner, LogSource, Runner, RunnerLog, Session};
 
 use crate::cli::{GeorepArgs, GeorepVerb, Global, LogArgs, SessionArgs};
 use crate::exit::Exit;
+use crate::logging;
 
 pub(crate) fn run(args: &GeorepArgs, global: &Global) -> Result<Exit> {
     match &args.verb {
@@ -63,4 +65,19 @@ pub(crate) fn checks(option: &str, names: &[String]) -> Result<Vec<Check>> {
             .with_context(|| format!("{option} {name}: there is no such check"))
     };
     names.iter().map(check).collect()
+}
+
+/// The lock of the session. `None`, with a complaint, where somebody else holds it.
+fn lock(state: &StateDir, session: &Session) -> Result<Option<Lock>> {
+    match state.lock(&session.name().to_string()) {
+        Ok(mut lock) => {
+            lock.tell(None)?;
+            Ok(Some(lock))
+        }
+        Err(error @ stillpoint_backup::Error::Locked { .. }) => {
+            logging::failed(&error.into());
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
 }

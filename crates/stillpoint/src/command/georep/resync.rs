@@ -35,15 +35,7 @@ pub(super) fn run(args: &GeorepResyncArgs, global: &Global) -> Result<Exit> {
     }
     let shards = args.shards.as_ref().map(|shards| shards.0.clone());
     let state = StateDir::open(&args.state.state_dir)?;
-    let mut lock = match state.lock(&session.name().to_string()) {
-        Ok(lock) => lock,
-        Err(error @ stillpoint_backup::Error::Locked { .. }) => {
-            logging::failed(&error.into());
-            return Ok(Exit::Locked);
-        }
-        Err(error) => return Err(error.into()),
-    };
-    lock.tell(None)?;
+    let Some(_lock) = super::lock(&state, &session)? else { return Ok(Exit::Locked) };
     let cancel = signals::cancel_on_signals(signals::READ).context("can't catch signals")?;
 
     let hypervisor = virt::connect(args.connect.backend, &args.connect.connect)

@@ -53,15 +53,7 @@ pub(super) fn run(args: &GeorepSyncArgs, global: &Global) -> Result<Exit> {
     options.max_restarts = args.max_restarts;
 
     let state = StateDir::open(&args.state.state_dir)?;
-    let mut lock = match state.lock(&session.name().to_string()) {
-        Ok(lock) => lock,
-        Err(error @ stillpoint_backup::Error::Locked { .. }) => {
-            logging::failed(&error.into());
-            return Ok(Exit::Locked);
-        }
-        Err(error) => return Err(error.into()),
-    };
-    lock.tell(None)?;
+    let Some(_lock) = super::lock(&state, &session)? else { return Ok(Exit::Locked) };
     let cancel = signals::cancel_on_signals(signals::SYNC).context("can't catch signals")?;
 
     let findings = examine(&session, &PreflightOptions::default().with_mount(&args.mount))?.findings;
