@@ -6,7 +6,7 @@ use stillpoint_backup::manifest::{
     DiskManifest, Layer, Manifest, ManifestOptions, SCHEMA_VERSION, file_manifest,
 };
 use stillpoint_backup::proof::{self, ShardDifferenceKind};
-use stillpoint_backup::{Cancel, Site, SiteSpec, verify};
+use stillpoint_backup::{Cancel, Site, SiteSpec, VerifyOptions, verify};
 use stillpoint_qcow2::Image;
 use stillpoint_shard::{BrickMap, BrickMapping, OpenOptions, ShardError, ShardState, Topology, Volume};
 use stillpoint_storage::{ExtentKind, Storage, extents};
@@ -131,7 +131,7 @@ fn two_sites_that_hold_the_same_are_proven_and_one_byte_is_named() {
         &site(&near_xml, &near),
         &site(&far_xml, &far_volume),
         "vm.qcow2",
-        None,
+        &VerifyOptions::default(),
         &Cancel::default(),
         &|_| {},
     )

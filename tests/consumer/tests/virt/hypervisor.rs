@@ -145,6 +145,18 @@ impl Hypervisor for OneGuest {
         Ok(())
     }
 
+    fn snapshot_internal(&self, _: &DomainId, _: &str, _: Duration) -> Result<(), CallError> {
+        Err(self.fail("snapshot-create", "this guest has external snapshots only"))
+    }
+
+    fn snapshots(&self, _: &DomainId) -> Result<Vec<String>, CallError> {
+        Ok(Vec::new())
+    }
+
+    fn delete_snapshot(&self, _: &DomainId, _: &str) -> Result<(), CallError> {
+        Err(self.fail("snapshot-delete", "there is none"))
+    }
+
     fn commit(&self, _: &DomainId, spec: &CommitSpec) -> Result<(), CallError> {
         let mut state = self.inner();
         if spec.base != self.base || state.overlay.as_ref() != Some(&spec.top) || spec.target != "vda" {
@@ -194,6 +206,18 @@ impl Hypervisor for OneGuest {
 
     fn metadata(&self, _: &DomainId, _: &str) -> Result<Option<String>, CallError> {
         Ok(self.inner().metadata.clone())
+    }
+
+    fn has_task(&self, _: &DomainId) -> Result<bool, CallError> {
+        Ok(false)
+    }
+
+    fn capacity(&self, _: &DomainId, _: &str) -> Result<u64, CallError> {
+        Ok(4096)
+    }
+
+    fn has_saved_state(&self, _: &DomainId) -> Result<bool, CallError> {
+        Ok(false)
     }
 
     fn snapshot_count(&self, _: &DomainId) -> Result<u32, CallError> {

@@ -85,7 +85,7 @@ fn what_a_crash_left_is_recovered_from_the_steps_that_were_kept() {
     assert_eq!(intents.len(), 1);
     assert!(intents[0].is_open());
     let undo = UndoOptions { poll: Duration::from_millis(1), ..UndoOptions::default() };
-    let options = RecoverOptions { undo, comparison: None };
+    let options = RecoverOptions { undo, comparison: None, offline: None };
     let recovery =
         recover(&guest, &intents[0], &options, &steps, &Unguarded, &mut |_| {}).expect("recovered");
     assert!(recovery.is_complete(), "{:?}", recovery.problems);
