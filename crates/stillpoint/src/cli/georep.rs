@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use stillpoint_georep::Check;
 
-use super::run::{AfterRun, ConnectArgs, StateArgs, duration};
+use super::run::{ConnectArgs, DriveArgs, StateArgs, duration};
 use crate::output::Format;
 
 #[derive(Debug, Args)]
@@ -166,17 +166,8 @@ pub(crate) struct GeorepSyncArgs {
     #[arg(long, value_name = "DURATION", default_value = "1h", env = "STILLPOINT_DEADLINE", value_parser = duration)]
     pub(crate) deadline: Duration,
 
-    /// How long bricks take to roll their changelogs; asked of Gluster by default
-    #[arg(long, value_name = "DURATION", env = "STILLPOINT_ROLLOVER", value_parser = duration)]
-    pub(crate) rollover: Option<Duration>,
-
-    /// How often a worker that stands still is restarted
-    #[arg(long, value_name = "N", default_value_t = 2, env = "STILLPOINT_MAX_RESTARTS")]
-    pub(crate) max_restarts: u32,
-
-    /// How replication is left
-    #[arg(long, value_enum, default_value = "stopped", env = "STILLPOINT_AFTER_RUN")]
-    pub(crate) after_run: AfterRun,
+    #[command(flatten)]
+    pub(crate) drive: DriveArgs,
 
     /// Go on in spite of what is refused by this name (such as secondary-access-mount); repeatable
     #[arg(long, value_name = "CHECK", env = "STILLPOINT_OVERRIDE", value_delimiter = ',', value_parser = check)]

@@ -124,14 +124,9 @@ pub(crate) struct PointArgs {
     pub(crate) trust_apparmor: bool,
 }
 
-/// How replication is driven.
+/// How a session is driven to its checkpoint and left, whoever asks for it.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Replication")]
-pub(crate) struct ReplicationArgs {
-    /// Where Gluster's logs are
-    #[arg(long, value_name = "DIR", default_value = "/var/log/glusterfs", env = "STILLPOINT_GLUSTER_LOGS")]
-    pub(crate) gluster_logs: PathBuf,
-
+pub(crate) struct DriveArgs {
     /// How long bricks take to roll their changelogs; asked of Gluster by default
     #[arg(long, value_name = "DURATION", env = "STILLPOINT_ROLLOVER", value_parser = duration)]
     pub(crate) rollover: Option<Duration>,
@@ -143,6 +138,18 @@ pub(crate) struct ReplicationArgs {
     /// How replication is left
     #[arg(long, value_enum, default_value = "stopped", env = "STILLPOINT_AFTER_RUN")]
     pub(crate) after_run: AfterRun,
+}
+
+/// How replication is driven.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Replication")]
+pub(crate) struct ReplicationArgs {
+    /// Where Gluster's logs are
+    #[arg(long, value_name = "DIR", default_value = "/var/log/glusterfs", env = "STILLPOINT_GLUSTER_LOGS")]
+    pub(crate) gluster_logs: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) drive: DriveArgs,
 
     /// Go on in spite of what the preflight refuses by this name (such as secondary-access-mount); repeatable
     #[arg(long, value_name = "CHECK", env = "STILLPOINT_OVERRIDE", value_delimiter = ',')]

@@ -63,8 +63,8 @@ fn config(args: &RunArgs) -> Result<RunConfig> {
     let sync = {
         let mut sync = georep::SyncOptions::new(&args.mount, args.deadline)
             .with_log_dir(&args.replication.gluster_logs, &args.session);
-        sync.rollover = args.replication.rollover;
-        sync.max_restarts = args.replication.max_restarts;
+        sync.rollover = args.replication.drive.rollover;
+        sync.max_restarts = args.replication.drive.max_restarts;
         sync
     };
     let take = virt::TakeOptions {
@@ -92,7 +92,7 @@ fn config(args: &RunArgs) -> Result<RunConfig> {
         undo: undo(&args.undo),
         override_checks,
         deadline: args.deadline,
-        after_run: match args.replication.after_run {
+        after_run: match args.replication.drive.after_run {
             AfterRun::Stopped => stillpoint_backup::AfterRun::Stopped,
             AfterRun::AsFound => stillpoint_backup::AfterRun::AsFound,
         },

@@ -49,8 +49,8 @@ pub(super) fn run(args: &GeorepSyncArgs, global: &Global) -> Result<Exit> {
     let overridden = &args.override_check;
     let mut options = SyncOptions::new(&args.mount, args.deadline);
     options.logs = super::logs(&args.logs, &session);
-    options.rollover = args.rollover;
-    options.max_restarts = args.max_restarts;
+    options.rollover = args.drive.rollover;
+    options.max_restarts = args.drive.max_restarts;
 
     let state = StateDir::open(&args.state.state_dir)?;
     let Some(_lock) = super::lock(&state, &session)? else { return Ok(Exit::Locked) };
@@ -100,7 +100,7 @@ pub(super) fn run(args: &GeorepSyncArgs, global: &Global) -> Result<Exit> {
         }
         Err(error) => (None, Some(error)),
     };
-    let (left, left_error) = leave(&session, args.after_run, was_running, error.as_ref());
+    let (left, left_error) = leave(&session, args.drive.after_run, was_running, error.as_ref());
     let error = error.or(left_error);
     let report = Report {
         schema_version: 1,
